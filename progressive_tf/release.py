@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -157,7 +158,8 @@ def promote(
     staged = export_stage(asked.run_folder, name)
     compared = None if forced else {None, staged.parent}
     version = model.publish(staged, when_stable_in=compared, forced=forced)
-    _print(f"stage {name!r} is {model.name} version {version.number}; stable points to it")
+    points = "stable points to it" if "stable" in version.aliases else "stable was taken back meanwhile, and stays"
+    _print(f"stage {name!r} is {model.name} version {version.number}; {points}")
 
 
 @app.command()
@@ -237,18 +239,31 @@ def rollback(
     alias: Annotated[
         Alias | None, typer.Option("--alias", help="What to take back; by default the canary if there is one.")
     ] = None,
+    version: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="The version to take back; nothing is done where it is taken back already, or another is there.",
+        ),
+    ] = None,
     reason: Reason = None,
     registry: RegistryFolder = DEFAULT_REGISTRY,
     verbose: Verbose = False,
 ) -> None:
     """Take back the canary, or else stable: to previous, which becomes what was stable before that.
 
-    No version is deleted.
+    No version is deleted. It waits for nobody, not for a version that is being exported either: that one becomes a
+    version without an alias. `--version N` makes it safe to say the same again.
     """
-    traffic = _traffic(registry, name)
-    model = traffic.model
+    from progressive_tf.registry.errors import RegistryError
+    from progressive_tf.registry.traffic import Traffic
+
+    model = _open(registry).existing_model(name)
+    with contextlib.suppress(RegistryError, OSError):  # where that cannot be done, it is taken back all the same
+        _settled(model)
     before = model.aliases()
-    taken_back = traffic.roll_back(None if alias is None else alias.value, reason)
+    taken_back = Traffic(model).roll_back(None if alias is None else alias.value, reason, version)
     if taken_back != Alias.STABLE.value:
         _print(f"{name}: version {before[taken_back]} is no {taken_back} any more")
         return

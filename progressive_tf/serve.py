@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 from collections.abc import Callable
 from enum import Enum
@@ -48,12 +49,21 @@ def serve(
     max_queue: Annotated[int, typer.Option(min=1, help="Instances that may wait; more are answered 429.")] = 1024,
     threads: Annotated[int, typer.Option(min=1, max=64, help="Batches that are computed at once.")] = 1,
     max_body: Annotated[int, typer.Option(metavar="BYTES", min=1, help="Of a request; more is 413.")] = 4 * 2**20,
+    max_values: Annotated[
+        int, typer.Option(min=1, help="Of a body as JSON, keys among them, whatever they are; more is 413.")
+    ] = 2**18,
     max_instances: Annotated[int, typer.Option(min=1, help="Of a request; more is 413.")] = 256,
     max_text: Annotated[int, typer.Option(metavar="BYTES", min=1, help="Of one text; more is 413.")] = 2**16,
     max_tokens: Annotated[int, typer.Option(min=1, help="Of one text given as tokens; more is 413.")] = 1024,
     max_pixels: Annotated[int, typer.Option(min=1, help="Of one image; more is 413.")] = 2**24,
     max_seconds: Annotated[float, typer.Option(min=0.001, help="Of a request; 408 or 504 afterwards.")] = 30.0,
-    max_requests: Annotated[int, typer.Option(min=1, help="Under way at once; more are answered 503.")] = 256,
+    max_body_seconds: Annotated[float, typer.Option(min=0.001, help="Until a body is whole; 408 afterwards.")] = 30.0,
+    min_body_rate: Annotated[
+        int, typer.Option(metavar="BYTES", min=1, help="A second, of a body that is not whole after 5 s; less is 408.")
+    ] = 10_000,
+    max_requests: Annotated[
+        int, typer.Option(min=1, help="Answered at once; more are 503. As many bodies may be half read.")
+    ] = 256,
     token_file: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help=f"Holds the bearer token of callers; {TOKEN_VARIABLE} may hold it instead."),
@@ -97,7 +107,7 @@ def serve(
     verbose: Verbose = False,
 ) -> None:
     """Serve a model's stable version over REST, its canary to part of the callers."""
-    need_extra("serve", "fastapi", "uvicorn", "anyio", "prometheus_client")
+    need_extra("serve", "fastapi", "uvicorn", "httptools", "anyio", "prometheus_client")
 
     from progressive_tf.registry import Registry
 
@@ -115,6 +125,7 @@ def serve(
     from progressive_tf.serving.app import make_app
     from progressive_tf.serving.batching import BatchSettings
     from progressive_tf.serving.callers import Callers
+    from progressive_tf.serving.connections import Rules, limited
     from progressive_tf.serving.limits import Limits
     from progressive_tf.serving.metrics import Metrics
     from progressive_tf.serving.request_log import LogSettings, RequestLog
@@ -124,11 +135,14 @@ def serve(
 
     limits = Limits(
         body_bytes=max_body,
+        values=max_values,
         instances=max_instances,
         text_bytes=max_text,
         tokens=max_tokens,
         image_pixels=max_pixels,
         request_seconds=max_seconds,
+        body_seconds=max_body_seconds,
+        body_rate=min_body_rate,
         concurrent_requests=max_requests,
         queued_instances=max_queue,
     )
@@ -138,7 +152,15 @@ def serve(
     served = ServedModel(versions, limits, batching, metrics, request_log)
     tokens, callers = Tokens(predict_token, release_token), Callers(callers_by is CallersBy.HEADER)
     application = make_app(served, limits, metrics, request_log, tokens, callers, label_before)
-    uvicorn.run(application, host=host, port=port, access_log=verbose)
+    uvicorn.run(
+        application,
+        host=host,
+        port=port,
+        access_log=verbose,
+        http=limited(Rules.of(limits)),
+        # Not before the last request under way has had its time.
+        timeout_graceful_shutdown=math.ceil(max_seconds) + 5,
+    )
 
 
 def _token(flag: str, file: Path | None, variable: str) -> str | None:

@@ -355,7 +355,7 @@ def test_an_operator_tries_a_version_on_part_of_the_callers(
         (["rollback", MODEL, "--reason", "slow"], "reviews: version 2 is no canary any more\n"),
         (["canary", MODEL, 2, "--percent", 50], f"reviews: version 2 answers 50 % of the callers\n{MANUAL}"),
         (["widen", MODEL, "--percent", 100], "reviews: the canary is stable now: version 2\n"),
-        (["rollback", MODEL], "reviews: stable 2 → 1, previous none\n"),
+        (["rollback", MODEL, "--version", 2], "reviews: stable 2 → 1, previous none\n"),
     ):
         assert release(capsys, *arguments) == (0, said, "")
     history = release(capsys, "show", MODEL)[1]
@@ -365,6 +365,7 @@ def test_an_operator_tries_a_version_on_part_of_the_callers(
         (["canary", MODEL, 2], "--percent"),
         (["canary", MODEL, 2, "--percent", 100], "above 0 and below 100"),
         (["rollback", MODEL, "--alias", "canary"], "has no canary to take back"),
+        (["rollback", MODEL, "--version", 2], "version 2 is not canary: there is no canary. Nothing is taken back"),
         (["rollback", MODEL, "--alias", "other"], "--alias"),
     ):
         code, _, err = release(capsys, *arguments)

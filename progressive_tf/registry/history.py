@@ -67,6 +67,16 @@ def publications(entries: Iterable[Entry]) -> tuple[Publication, ...]:
     return tuple(by_token.values())
 
 
+def stable_taken_back_since(entries: Iterable[Entry], token: str | None) -> bool:
+    """Whether stable was rolled back after a publication began."""
+    began = False
+    for entry in entries:
+        began = began or (entry.event == INTENT and entry.token == token)
+        if began and (entry.event, entry.alias) == (ROLLBACK, STABLE):
+            return True
+    return False
+
+
 def stable_history(entries: Iterable[Entry]) -> tuple[int, ...]:
     """Returns the versions `stable` stands on: the last is `stable`, the one before it `previous`.
 

@@ -10,7 +10,7 @@ import contextlib
 import getpass
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -122,6 +122,7 @@ def append_entries(path: Path, entries: Sequence[Entry]) -> None:
         RegistryError: the journal is damaged, locked by another program, full, or from a newer release.
     """
     with _connection(path, create=True) as connection:
+        connection.execute("BEGIN IMMEDIATE")
         _insert(connection, path, entries)
         connection.execute("COMMIT")
 
@@ -133,15 +134,29 @@ def try_append(path: Path) -> None:
         RegistryError: an entry cannot be added; see `append_entries`.
     """
     with _connection(path) as connection:
+        connection.execute("BEGIN IMMEDIATE")
         _insert(connection, path, [Entry(ABANDONED, reason="never committed")])
         connection.execute("ROLLBACK")
 
 
+@contextlib.contextmanager
+def holding(path: Path) -> Iterator[Callable[[Entry], None]]:
+    """Lets nobody else add to a journal that exists, for as long as it takes to look at it; yields what adds an entry,
+    which is on the disk at the end, or not at all where something is raised.
+
+    Raises:
+        RegistryError: see `append_entries`.
+    """
+    with _connection(path) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield lambda entry: _insert(connection, path, [entry])
+        connection.execute("COMMIT")
+
+
 def _insert(connection: sqlite3.Connection, path: Path, entries: Sequence[Entry]) -> None:
-    """Begins a transaction that adds entries, and the tables where they are missing or old."""
+    """Adds entries within a transaction, and the tables where they are missing or old."""
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     who = _user_name()
-    connection.execute("BEGIN IMMEDIATE")
     for statement in {0: _SCHEMA, 1: _SINCE_FORMAT_2}.get(_format(connection, path), ()):
         connection.execute(statement)
     placeholders = ", ".join("?" * len(_WRITTEN))

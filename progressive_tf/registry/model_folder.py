@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +17,11 @@ from progressive_tf.registry.history import Publication
 from progressive_tf.registry.journal import Entry
 from progressive_tf.registry.lock import write_lock
 from progressive_tf.registry.views import stale_views, write_views
+
+# So long whoever takes an alias back waits for another process that is writing.
+TAKE_BACK_SECONDS = 0.25
+
+log = logging.getLogger("progressive_tf.registry")
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,28 @@ class ModelFolder:
             except OSError as error:
                 raise from_os_error(error, self.path) from error
 
+    @contextlib.contextmanager
+    def taking_back(self) -> Iterator[Callable[[Entry], None]]:
+        """As `writing`, for what takes an alias back and must not wait for others: where another process holds the
+        model's lock, for an export say, or what it left cannot be settled, the journal alone is held. Yields what adds
+        an entry to it.
+
+        Raises:
+            RegistryError: the journal cannot be written.
+        """
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(write_lock(self.path, TAKE_BACK_SECONDS))
+                self._settle()
+            except (RegistryError, OSError) as error:
+                log.info("%s: taken back beside what is under way, or could not be settled: %s", self.name, error)
+            with journal.holding(self.journal) as append:
+                yield append
+            try:
+                self._refresh_views()
+            except (RegistryError, OSError) as error:
+                log.warning("%s: taken back; the files that repeat its aliases are behind: %s", self.name, error)
+
     def is_unsettled(self) -> bool:
         """Returns whether a process is publishing now, or one was killed, or a view is not what the journal says."""
         entries = self.entries()
@@ -128,12 +156,33 @@ class ModelFolder:
             forced=intent.forced,
             reason=intent.reason,
         )
-        moves = (
-            []
-            if intent.alias is None
-            else [replace(commit, event=journal.ALIAS, alias=intent.alias, percent=intent.percent)]
-        )
-        self.append(commit, *moves)
+        with journal.holding(self.journal) as append:
+            append(commit)
+            # Whoever took stable back meanwhile did not mean that another version comes in its place.
+            is_too_late = intent.alias == history.STABLE and history.stable_taken_back_since(
+                self.entries(), intent.token
+            )
+            if intent.alias is not None and not is_too_late:
+                append(replace(commit, event=journal.ALIAS, alias=intent.alias, percent=intent.percent))
+        if is_too_late:
+            message = "%s: stable was taken back while version %d was exported, which gets no alias therefore"
+            log.warning(message, self.name, number)
+
+    def append_after(self, last: int, *entries: Entry) -> None:
+        """Adds entries, unless something was taken back after the last one that was looked at.
+
+        Raises:
+            RegistryError: something was taken back.
+        """
+        with journal.holding(self.journal) as append:
+            taken = [entry for entry in self.entries() if entry.id > last and entry.event == journal.ROLLBACK]
+            if taken:
+                raise RegistryError(
+                    f"{self.name}: {taken[-1].alias} was taken back in the meantime, by {taken[-1].who}; nothing else "
+                    "moves. Look at how things stand, and say again what you want"
+                )
+            for entry in entries:
+                append(entry)
 
     def _settle(self) -> None:
         for publication in history.publications(self.entries()):

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
 
 from progressive_tf.errors import InputError
 from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.registry import history, journal
+from progressive_tf.registry.errors import RegistryError
 from progressive_tf.registry.history import CANARY, SHADOW, STABLE, Rollout
 from progressive_tf.registry.journal import Entry
 from progressive_tf.registry.version import Version
-from progressive_tf.registry.versions import ModelVersions
+from progressive_tf.registry.versions import ModelVersions, refuse_unexpected
 
 WHOLE = 100.0
+
+Append = Callable[..., None]
 
 
 class Traffic:
@@ -52,8 +57,8 @@ class Traffic:
                 percentage is none.
             RegistryError: the version is damaged.
         """
-        with self.model.files.writing(self.model.wait_seconds):
-            self._begin_canary(number, percent, reason)
+        with self._moving() as append:
+            self._begin_canary(append, number, percent, reason)
         return self._running()
 
     def widen(
@@ -84,7 +89,7 @@ class Traffic:
                 another step.
             RegistryError: the version is damaged.
         """
-        with self.model.files.writing(self.model.wait_seconds):
+        with self._moving() as append:
             running = self._running(at_step)
             self._refuse_moved(STABLE, beside)
             if percent is None:
@@ -99,7 +104,7 @@ class Traffic:
             self.model.refuse_damaged(version)
             entry = Entry(journal.WIDEN, version=version.number, alias=CANARY, percent=percent, reason=reason)
             last = Entry(journal.ALIAS, version=version.number, alias=STABLE, reason=reason)
-            self._append(entry, *([last] if percent == WHOLE else []))
+            append(entry, *([last] if percent == WHOLE else []))
         return self.rollout()
 
     def pause(self, reason: str | None = None) -> Rollout:
@@ -108,11 +113,11 @@ class Traffic:
         Raises:
             InputError: there is no canary, or it is paused already.
         """
-        with self.model.files.writing(self.model.wait_seconds):
+        with self._moving() as append:
             running = self._running()
             if running.paused:
                 raise InputError(f"{self.model.name}: the canary, version {running.version}, is paused already")
-            self._append(Entry(journal.PAUSE, version=running.version, alias=CANARY, reason=reason))
+            append(Entry(journal.PAUSE, version=running.version, alias=CANARY, reason=reason))
         return self._running()
 
     def prove(self, alias: str, version: int, stable: int, reason: str) -> None:
@@ -124,11 +129,11 @@ class Traffic:
             stable: the version that it was compared with.
             reason: what was found.
         """
-        with self.model.files.writing(self.model.wait_seconds):
+        with self._moving() as append:
             entries = self.model.entries()
             now = history.current_aliases(entries)
             if (now.get(alias), now.get(STABLE)) == (version, stable) and not history.proof_of(entries, version):
-                self._append(Entry(journal.PROVED, version=version, alias=alias, reason=reason))
+                append(Entry(journal.PROVED, version=version, alias=alias, reason=reason))
 
     def start_shadow(self, number: int, reason: str | None = None) -> Version:
         """Lets a version answer every request in the background, and no caller.
@@ -137,37 +142,41 @@ class Traffic:
             InputError: there is no such version, it answers callers already, or nothing is stable.
             RegistryError: the version is damaged.
         """
-        with self.model.files.writing(self.model.wait_seconds):
+        with self._moving() as append:
             version = self._candidate(number, SHADOW)
             running = self.rollout()
             if running is not None and running.version == number:
                 raise InputError(f"{self.model.name}: version {number} is the canary; it answers callers already")
-            self._append(Entry(journal.ALIAS, version=number, alias=SHADOW, reason=reason))
+            append(Entry(journal.ALIAS, version=number, alias=SHADOW, reason=reason))
         return version
 
-    def withdraw(self, alias: str, reason: str | None = None, at_step: int | None = None) -> Version:
-        """Takes a canary or a shadow back; `stable` stays.
+    def withdraw(
+        self, alias: str, reason: str | None = None, at_step: int | None = None, expected: int | None = None
+    ) -> Version:
+        """Takes a canary or a shadow back; `stable` stays. Waits for no other process, see `ModelFolder.taking_back`.
 
         Args:
             alias: canary or shadow.
             reason: stands in the journal.
             at_step: only if the canary is at this step still, or the shadow began there, see `Rollout`.
+            expected: only if it is this version; None for whichever it is.
 
         Returns:
             The version that was withdrawn.
 
         Raises:
-            InputError: there is none, or it is at another step.
+            InputError: there is none, it is at another step, or another version.
         """
-        with self.model.files.writing(self.model.wait_seconds):
+        with self.model.files.taking_back() as append:
             if at_step is not None and alias == CANARY:
                 self._running(at_step)
             elif at_step is not None:
                 self._refuse_another_shadow(at_step)
             number = self.model.aliases().get(alias)
+            refuse_unexpected(self.model.name, alias, number, expected)
             if number is None or alias not in (CANARY, SHADOW):
                 raise InputError(f"{self.model.name} has no {alias} to take back")
-            self._append(Entry(journal.ROLLBACK, version=number, alias=alias, reason=reason))
+            append(Entry(journal.ROLLBACK, version=number, alias=alias, reason=reason, who=self.who))
         return self.model.version(number)
 
     def end_shadow(self, at_step: int, beside: int, reason: str) -> Rollout:
@@ -181,31 +190,42 @@ class Traffic:
         Raises:
             InputError: they have moved, or as `start_canary` does.
         """
-        with self.model.files.writing(self.model.wait_seconds):
+        with self._moving() as append:
             self._refuse_moved(STABLE, beside)
-            self._begin_canary(self._refuse_another_shadow(at_step), None, reason)
+            self._begin_canary(append, self._refuse_another_shadow(at_step), None, reason)
         return self._running()
 
-    def roll_back(self, alias: str | None = None, reason: str | None = None) -> str:
+    def roll_back(self, alias: str | None = None, reason: str | None = None, version: int | None = None) -> str:
         """Takes back what an alias points to: a canary or a shadow ends, stable goes to previous.
+
+        It waits for no other process, not even for one that exports a version.
 
         Args:
             alias: canary, shadow or stable; None for the canary if there is one, and else stable, unless the canary was
                 taken back last: whoever did not know that yet means the canary.
             reason: stands in the journal.
+            version: that is to be taken back, so that whoever asks twice takes back nothing else; without an alias it
+                is whichever of canary and stable this version is.
 
         Returns:
             The alias that was taken back.
 
         Raises:
-            InputError: there is nothing to take back, or to go back to.
+            InputError: there is nothing to take back, or to go back to; the alias points to another version, or has
+                been moved in the meantime.
             RegistryError: the version to go back to is damaged.
         """
+        with contextlib.suppress(RegistryError, OSError):  # or else without what a killed process left
+            self.model.settle()
+        now = self.model.aliases()
+        if alias is None and version is not None:
+            alias = STABLE if now.get(STABLE) == version else CANARY
         alias = alias or self._alias_to_take_back()
+        expected = now.get(alias) if version is None else version
         if alias == STABLE:
-            self.model.rollback(reason, self.who)
+            self.model.rollback(reason, self.who, expected)
         else:
-            self.withdraw(alias, reason)
+            self.withdraw(alias, reason, expected=expected)
         return alias
 
     def _alias_to_take_back(self) -> str:
@@ -220,7 +240,7 @@ class Traffic:
             )
         return STABLE
 
-    def _begin_canary(self, number: int, percent: float | None, reason: str | None) -> None:
+    def _begin_canary(self, append: Append, number: int, percent: float | None, reason: str | None) -> None:
         version = self._candidate(number, CANARY)
         if percent is None:
             percent = self._first_step(version)
@@ -231,7 +251,7 @@ class Traffic:
                 f"{self.model.name}: version {running.version} is the canary, at {running.percent:g} %; widen it, "
                 "or roll it back first"
             )
-        self._append(Entry(journal.ALIAS, version=version.number, alias=CANARY, percent=percent, reason=reason))
+        append(Entry(journal.ALIAS, version=version.number, alias=CANARY, percent=percent, reason=reason))
 
     def _refuse_moved(self, alias: str, version: int | None) -> None:
         if version is not None and self.model.aliases().get(alias) != version:
@@ -319,8 +339,18 @@ class Traffic:
                 "--percent P"
             )
 
-    def _append(self, *entries: Entry) -> None:
-        self.model.files.append(*(replace(entry, who=self.who) for entry in entries))
+    @contextlib.contextmanager
+    def _moving(self) -> Iterator[Append]:
+        """Holds the model's lock, and yields what adds entries, unless something was taken back since: that waits for
+        no lock.
+        """
+        with self.model.files.writing(self.model.wait_seconds):
+            last = max((entry.id for entry in self.model.entries()), default=0)
+
+            def append(*entries: Entry) -> None:
+                self.model.files.append_after(last, *(replace(entry, who=self.who) for entry in entries))
+
+            yield append
 
 
 def minutes_since(moment: str) -> float:

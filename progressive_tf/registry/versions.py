@@ -212,41 +212,44 @@ class ModelVersions:
             RegistryError: the version is damaged.
         """
         with self.files.writing(self.wait_seconds):
-            version = self.version(number)
+            version, last = self.version(number), self.entries()[-1].id
             if self.aliases().get(STABLE) != number:
                 self.refuse_damaged(version)
-                self.files.append(Entry(journal.ALIAS, version=number, alias=STABLE, forced=True, reason=forced.reason))
+                entry = Entry(journal.ALIAS, version=number, alias=STABLE, forced=True, reason=forced.reason)
+                self.files.append_after(last, entry)
             return self.version(number)
 
-    def rollback(self, reason: str | None = None, who: str = "") -> Version:
+    def rollback(self, reason: str | None = None, who: str = "", expected: int | None = None) -> Version:
         """Takes `stable` back to `previous`; `previous` becomes what was stable before that, if anything was.
 
-        What was withdrawn is not returned to by another rollback (see history.stable_history). Versions stay.
+        What was withdrawn is not returned to by another rollback (see history.stable_history). Versions stay. It waits
+        for no other process, see `ModelFolder.taking_back`.
 
         Args:
             reason: stands in the journal.
             who: acts, for the journal; empty for the user of this process.
+            expected: only if this version is stable; None for whichever is.
 
         Returns:
             The version that is stable now.
 
         Raises:
-            InputError: there is nothing to go back to.
+            InputError: there is nothing to go back to, or another version is stable.
             RegistryError: the version to go back to is damaged; the aliases stay.
         """
         if not self.entries():
             raise InputError(f"the registry has no model {self.name!r}")
-        with self.files.writing(self.wait_seconds):
+        with self.files.taking_back() as append:
             aliases = self.aliases()
+            refuse_unexpected(self.name, STABLE, aliases.get(STABLE), expected)
             if PREVIOUS not in aliases:
                 stable = aliases.get(STABLE)
                 stands = "nothing is stable" if stable is None else f"version {stable} is stable, none was before it"
                 raise InputError(f"{self.name} has no previous version to roll back to: {stands}")
             version = self.version(aliases[PREVIOUS])
             self.refuse_damaged(version)
-            entry = Entry(journal.ROLLBACK, version=version.number, alias=STABLE, reason=reason, who=who)
-            self.files.append(entry)
-            return self.version(version.number)
+            append(Entry(journal.ROLLBACK, version=version.number, alias=STABLE, reason=reason, who=who))
+        return self.version(version.number)
 
     def check_writable(self) -> None:
         """Does to the journal what a release would do first, and takes it back; nothing is left of it.
@@ -329,6 +332,17 @@ class ModelVersions:
 
     def _numbers(self) -> list[str]:
         return [str(version.number) for version in self.versions()]
+
+
+def refuse_unexpected(model: str, alias: str, now: int | None, expected: int | None) -> None:
+    """Refuses to take an alias back from another version than is meant, as where somebody has taken it back before.
+
+    Raises:
+        InputError: it points elsewhere, or nowhere.
+    """
+    if expected is not None and now != expected:
+        stands = f"there is no {alias}" if now is None else f"version {now} is {alias}"
+        raise InputError(f"{model}: version {expected} is not {alias}: {stands}. Nothing is taken back")
 
 
 def _check_alias(alias: str | None) -> None:

@@ -48,10 +48,8 @@ def make_app(
         callers: how they are told apart; None for the header or the body's key.
         says_label_before: whether answers also say what an earlier version would have called them.
     """
-    incoming = Incoming(limits)
-    server = Server(
-        served, limits, metrics, request_log, tokens or Tokens(), incoming, callers or Callers(), says_label_before
-    )
+    told_apart, incoming = callers or Callers(), Incoming(limits)
+    server = Server(served, limits, metrics, request_log, tokens or Tokens(), incoming, told_apart, says_label_before)
     watch = CanaryWatch(served, request_log, metrics)
 
     @contextlib.asynccontextmanager
@@ -64,6 +62,7 @@ def make_app(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        server.close()
         await served.close()
         await request_log.close()
 
@@ -80,7 +79,9 @@ def make_app(
 
 async def _refused(request: Request, refusal: Exception) -> JSONResponse:
     assert isinstance(refusal, Refusal)
-    return JSONResponse({"error": refusal.message}, refusal.status, refusal.headers)
+    # Half of a surrogate pair that a caller has sent may be in it, and is no character.
+    message = refusal.message.encode("utf-8", "backslashreplace").decode()
+    return JSONResponse({"error": message}, refusal.status, refusal.headers)
 
 
 async def _not_found(request: Request, error: Exception) -> JSONResponse:

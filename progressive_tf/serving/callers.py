@@ -32,10 +32,18 @@ class Callers:
 
         Raises Refusal, 400, where the body's key counts and is no string.
         """
-        given = request.headers.get(KEY_HEADER)
+        given = _as_in_a_body(request.headers.get(KEY_HEADER, ""))
         if not given and not self.by_header_alone:
-            given = caller_key(body)
+            given = (caller_key(body) or "").strip(" \t")  # as a header has none around it
         if given:
             return given, caller_number(given)
         address = request.client.host if request.client else ""
         return request.headers.get(REQUEST_HEADER) or uuid.uuid4().hex, address_number(address)
+
+
+def _as_in_a_body(header: str) -> str:
+    """Returns a header's value as JSON would have it: its bytes are UTF-8, or Latin-1 where they cannot be."""
+    try:
+        return header.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return header

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +17,6 @@ from progressive_tf.serving import fields
 from progressive_tf.serving.answers import KINDS
 from progressive_tf.serving.answers.base import KnownLabels, ServedAnswers
 from progressive_tf.serving.answers.classes import SERVED
-from progressive_tf.serving.instances import read_body
 from progressive_tf.serving.limits import Refusal
 from progressive_tf.serving.loaded import LoadedVersion
 from progressive_tf.serving.proof import two_to_compare
@@ -24,6 +24,9 @@ from progressive_tf.serving.served_model import ServedModel
 from progressive_tf.serving.served_rows import Feedback
 from progressive_tf.serving.server import Server, json_body
 from progressive_tf.serving.store import StoreError, UnlikeAnswer
+from progressive_tf.serving.told import told
+
+log = logging.getLogger("progressive_tf.serving")
 
 _KEYS = ("prediction_id", "question_id", "label", "correct", "rating", "comment")
 _SAYS = ("label", "correct", "rating")
@@ -61,13 +64,12 @@ def feedback_routes(server: Server) -> APIRouter:
     async def feedback(request: Request) -> JSONResponse:
         """Keeps what a user says about a prediction; the same again changes nothing."""
         server.tokens.check_feedback(request)
-        with server.incoming.one():
-            body = read_body(await server.incoming.body(request))
-            with _refusing():
-                if "question_id" in body:
-                    return await _answered(server, body, server.tokens.is_operator(request))
-                given = _read(body, served)
-                version, kept = await server.request_log.add_feedback(given)
+        body = (await server.incoming.body(request)).fields
+        with server.incoming.one(), _refusing():
+            if "question_id" in body:
+                return await _answered(server, body, server.tokens.is_operator(request))
+            given = _read(body, served)
+            version, kept = await server.request_log.add_feedback(given)
         about = (
             "unknown label"
             if given.is_unknown_label
@@ -109,7 +111,8 @@ def _refusing() -> Iterator[None]:
     except UnlikeAnswer as error:
         raise Refusal(400, str(error)) from None
     except StoreError as error:
-        raise Refusal(503, f"the feedback is not kept: {error}; send it again", {"Retry-After": "5"}) from None
+        log.error("feedback or a question found no store: %s", error)
+        raise Refusal(503, f"the feedback is not kept: {told(error)}; send it again", {"Retry-After": "5"}) from None
 
 
 async def _answered(server: Server, body: dict[str, Any], is_operator: bool) -> JSONResponse:

@@ -11,9 +11,9 @@ from progressive_tf.serving.limits import Refusal
 
 def refuse_unknown(body: Mapping[str, Any], known: Collection[str]) -> None:
     """Raises Refusal, 400, for a key that is not known."""
-    unknown = sorted(set(body) - set(known))
-    if unknown:
-        raise Refusal(400, f"unknown key {unknown[0]!r:.80}; known: {', '.join(known)}")
+    unknown = next((given for given in body if given not in known), None)
+    if unknown is not None:
+        raise Refusal(400, f"unknown key {unknown!r:.80}; known: {', '.join(known)}")
 
 
 def text(body: Mapping[str, Any], name: str, most: int) -> str | None:

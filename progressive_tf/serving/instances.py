@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,6 @@ from progressive_tf.serving.limits import Limits, Refusal
 DEFAULT = "serving_default"
 ROWS, COLUMNS = "instances", "inputs"
 _SHORTEST = 16
-_DEEPEST = 32  # far deeper than any input; what is deeper would exhaust the stack of whatever walks it
 
 Instance = dict[str, np.ndarray]
 
@@ -75,26 +73,11 @@ class PredictRequest:
 
     def asked_of(self, signatures: Mapping[str, Mapping[str, InputSpec]]) -> list[Asked]:
         """Returns what the same body asks of a version with other signatures; raises Refusal where it asks nothing."""
-        if signatures.get(self.signature) == self.specs:
-            return self.asked
-        return read_request(self.body, signatures, self.limits).asked
+        return self.asked if self.is_as_in(signatures) else read_request(self.body, signatures, self.limits).asked
 
-
-def read_body(body: bytes) -> dict[str, Any]:
-    """Returns the JSON object in a body; raises Refusal, 400, where it is none."""
-    try:
-        content = json.loads(body.decode("utf-8"), parse_constant=lambda name: _refuse(f"{name} is no number in JSON"))
-    except UnicodeDecodeError as error:
-        _refuse(f"the body is not UTF-8 (byte {error.start})")
-    except RecursionError:
-        _refuse("the body is nested too deeply")
-    except ValueError as error:
-        _refuse(f"the body is not JSON: {error}")
-    if not isinstance(content, dict):
-        _refuse(f"a JSON object expected; got {type(content).__name__}")
-    if body.count(b"[") + body.count(b"{") > _DEEPEST and _is_deeper([content], _DEEPEST):
-        _refuse(f"the body is nested too deeply: at most {_DEEPEST} lists and objects in one another")
-    return content
+    def is_as_in(self, signatures: Mapping[str, Mapping[str, InputSpec]]) -> bool:
+        """Whether a version with other signatures reads the same body alike."""
+        return signatures.get(self.signature) == self.specs
 
 
 def caller_key(body: Mapping[str, Any]) -> str | None:
@@ -118,9 +101,9 @@ def read_request(
     Raises:
         Refusal: 400 or 413, with the place that is wrong.
     """
-    unknown = sorted(set(body) - {ROWS, COLUMNS, "signature_name", "key"})
-    if unknown:
-        _refuse(f"unknown key {unknown[0]!r}; known: {ROWS} or {COLUMNS}, signature_name, key")
+    unknown = next((given for given in body if given not in (ROWS, COLUMNS, "signature_name", "key")), None)
+    if unknown is not None:
+        _refuse(f"unknown key {unknown!r:.80}; known: {ROWS} or {COLUMNS}, signature_name, key")
     if (ROWS in body) == (COLUMNS in body):
         _refuse(f'exactly one of "{ROWS}" and "{COLUMNS}" expected; got {"both" if ROWS in body else "neither"}')
     name = body.get("signature_name", DEFAULT)
@@ -128,11 +111,11 @@ def read_request(
         _refuse(f"signature_name: one of {', '.join(sorted(signatures))} expected; got {name!r:.80}")
     specs = signatures[name]
     try:
-        rows = _rows(body[ROWS], specs) if ROWS in body else _columns(body[COLUMNS], specs)
+        rows = _rows(body[ROWS], specs, limits) if ROWS in body else _columns(body[COLUMNS], specs, limits)
     except Refusal as refusal:
+        if refusal.status != 400:
+            raise
         _refuse(f"{refusal}{_better_signature(body, signatures)}")
-    if len(rows) > limits.instances:
-        raise Refusal(413, f"{len(rows)} instances; at most {limits.instances} in one request")
     instances = [
         {given: _value(values[given], spec, f"instances[{place}].{given}", limits) for given, spec in specs.items()}
         for place, values in enumerate(rows)
@@ -174,19 +157,10 @@ def reply(form: str, answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"outputs": next(iter(columns.values())) if len(names) == 1 else columns}
 
 
-def _is_deeper(level: list[Any], most: int) -> bool:
-    """Whether JSON-like values have more than so many lists and objects in one another, found without recursion."""
-    for _ in range(most):
-        inside = (value for one in level for value in (one.values() if isinstance(one, dict) else one))
-        level = [value for value in inside if isinstance(value, list | dict)]
-        if not level:
-            return False
-    return True
-
-
-def _rows(given: Any, specs: Mapping[str, InputSpec]) -> list[dict[str, Any]]:
+def _rows(given: Any, specs: Mapping[str, InputSpec], limits: Limits) -> list[dict[str, Any]]:
     if not isinstance(given, list):
         _refuse(f"{ROWS}: a list expected; got {type(given).__name__}")
+    _refuse_many(given, limits)
     rows = []
     for place, row in enumerate(given):
         if len(specs) == 1 and not _is_named(row, specs):
@@ -195,17 +169,23 @@ def _rows(given: Any, specs: Mapping[str, InputSpec]) -> list[dict[str, Any]]:
     return rows
 
 
-def _columns(given: Any, specs: Mapping[str, InputSpec]) -> list[dict[str, Any]]:
+def _columns(given: Any, specs: Mapping[str, InputSpec], limits: Limits) -> list[dict[str, Any]]:
     if len(specs) == 1 and not _is_named(given, specs):
         given = {next(iter(specs)): given}
     columns = _named(given, specs, COLUMNS)
     for name, column in columns.items():
         if not isinstance(column, list):
             _refuse(f"{COLUMNS}.{name}: a list expected; got {type(column).__name__}")
+        _refuse_many(column, limits)
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
         _refuse(f"{COLUMNS}: as many values in each expected; got {lengths}")
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _refuse_many(instances: list[Any], limits: Limits) -> None:
+    if len(instances) > limits.instances:
+        raise Refusal(413, f"{len(instances)} instances; at most {limits.instances} in one request")
 
 
 def _is_named(value: Any, specs: Mapping[str, InputSpec]) -> bool:
@@ -224,7 +204,8 @@ def _named(row: Any, specs: Mapping[str, InputSpec], place: str) -> dict[str, An
 
 def _value(given: Any, spec: InputSpec, place: str, limits: Limits) -> np.ndarray:
     if spec.dtype == object:
-        flat, shape = _strings(given, place, limits)
+        _refuse_deeper(given, spec, place)
+        flat, shape = _strings(given, spec, place, limits)
         value = np.empty(len(flat), object)
         value[:] = flat
         value = value.reshape(shape)
@@ -242,36 +223,53 @@ def _value(given: Any, spec: InputSpec, place: str, limits: Limits) -> np.ndarra
     return value
 
 
-def _strings(given: Any, place: str, limits: Limits) -> tuple[list[bytes], tuple[int, ...]]:
+def _refuse_deeper(given: Any, spec: InputSpec, place: str) -> None:
+    """Refuses lists that no input has, before anybody walks them."""
+    sizes, inside = [], given
+    while isinstance(inside, list):
+        sizes.append(len(inside))
+        inside = inside[0] if inside else None
+    if len(sizes) > len(spec.shape):
+        _refuse(f"{place}: {spec} expected; got shape {sizes}")
+
+
+def _strings(given: Any, spec: InputSpec, place: str, limits: Limits) -> tuple[list[bytes], tuple[int, ...]]:
     if isinstance(given, list):
-        parts = [_strings(part, place, limits) for part in given]
+        parts = [_strings(part, spec, place, limits) for part in given]
         if len({shape for _, shape in parts}) > 1:
             _refuse(f"{place}: lists of one length expected")
         inner = parts[0][1] if parts else ()
         return [text for texts, _ in parts for text in texts], (len(parts), *inner)
+    text = _text(given, place)
+    if len(text) > limits.text_bytes and not spec.is_image:
+        raise Refusal(413, f"{place}: {len(text)} bytes of text; at most {limits.text_bytes}")
+    return [text], ()
+
+
+def _text(given: Any, place: str) -> bytes:
     if isinstance(given, dict) and set(given) == {"b64"} and isinstance(given["b64"], str):
         try:
-            return [base64.b64decode(given["b64"], validate=True)], ()
+            return base64.b64decode(given["b64"], validate=True)
         except (binascii.Error, ValueError) as error:
             _refuse(f"{place}: not base64: {error}")
     if not isinstance(given, str):
         _refuse(f'{place}: a string, or {{"b64": …}}, expected; got {type(given).__name__}')
     try:
-        text = given.encode("utf-8")
+        return given.encode("utf-8")
     except UnicodeEncodeError:
         _refuse(f"{place}: half of a surrogate pair is no character")
-    if len(text) > limits.text_bytes:
-        raise Refusal(413, f"{place}: {len(text)} bytes of text; at most {limits.text_bytes}")
-    return [text], ()
 
 
 def _numbers(given: Any, spec: InputSpec, place: str) -> np.ndarray:
-    try:
-        value = np.array(given)
-    except (ValueError, OverflowError):
+    # As objects first: numpy gives every value of a list the room of its longest string.
+    kinds = set(map(type, np.array(given, object).flat))
+    if kinds & {list, dict} and isinstance(given, list):
         _refuse(f"{place}: {spec} expected; got lists of several lengths")
-    if value.size and value.dtype.kind not in "iuf":
+    if kinds - {int, float}:
         _refuse(f"{place}: {spec} expected; got something that is no number")
+    value = np.array(given)
+    if value.size and value.dtype.kind not in "iuf":
+        _refuse(f"{place}: {spec} expected; got a number that is too large")
     if spec.dtype.kind in "iu":
         ends = np.iinfo(spec.dtype)
         if value.size and (value.dtype.kind == "f" or value.min() < ends.min or value.max() > ends.max):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -90,7 +91,7 @@ class LoadedVersion:
                 for name, spec in signature.structured_input_signature[1].items()
             }
             given_back = signature(**given)
-            outputs = {name: given_back[name].numpy() for name in sorted(given_back, key=place_of)}
+            outputs = {name: _usual(given_back[name].numpy()) for name in sorted(given_back, key=place_of)}
         except tf.errors.InvalidArgumentError as error:
             if len(instances) > 1:
                 return [answer for instance in instances for answer in self.answer(bucket, [instance])]
@@ -99,7 +100,7 @@ class LoadedVersion:
         unusable = {
             name: ~np.isfinite(value.reshape(len(instances), -1)).all(axis=1)
             for name, value in outputs.items()
-            if value.dtype.kind == "f"
+            if value.dtype.kind in "fc"
         }
         bad = [[name for name, is_bad in unusable.items() if is_bad[place]] for place in range(len(instances))]
         return [_not_finite(names) if names else self._one_of(outputs, place) for place, names in enumerate(bad)]
@@ -107,10 +108,25 @@ class LoadedVersion:
     def warm_up(self, most: int) -> None:
         """Answers made-up instances of several lengths, one alone and the `most` of a batch, so that the first caller
         does not wait.
+
+        Raises:
+            RegistryError: it gives no finite numbers for these, or what is no JSON.
         """
         for signature, example in examples(self.signatures, self.labels):
             for size in self.warm_up_sizes(most):
-                self.answer(bucket_of(signature, example), [example] * size)
+                for answer in self.answer(bucket_of(signature, example), [example] * size):
+                    self._refuse_unusable(answer)
+
+    def _refuse_unusable(self, answer: Mapping[str, Any] | Refusal) -> None:
+        which = f"{self.version.model} version {self.number}"
+        if isinstance(answer, RefusedByVersion):
+            return  # a made-up input need not be one that a version takes
+        if isinstance(answer, Refusal):
+            raise RegistryError(f"{which} is of no use for a made-up input: {answer.message}")
+        try:
+            json.dumps([answer, self.labels], ensure_ascii=False, allow_nan=False).encode()
+        except (TypeError, ValueError) as error:
+            raise RegistryError(f"{which} gives an answer that cannot be written as JSON: {error}") from None
 
     def warm_up_sizes(self, most: int = _MANY) -> list[int]:
         """Returns how many instances the batches of a warm-up have: one, and `most` where that takes little longer.
@@ -153,6 +169,11 @@ def _inputs(signature: Any, kind: InputKind) -> dict[str, InputSpec]:
         is_file = kind.is_file and name != TASK and spec.dtype == tf.string
         specs[name] = InputSpec(np.dtype(spec.dtype.as_numpy_dtype), tuple(spec.shape[1:]), is_image=is_file)
     return specs
+
+
+def _usual(value: np.ndarray) -> np.ndarray:
+    """Returns numbers of a type that numpy has not, such as bfloat16, as float32."""
+    return value.astype(np.float32) if value.dtype.kind == "V" else value
 
 
 def _plain(value: Any) -> Any:

@@ -91,6 +91,11 @@ class Metrics:
             "1 for what the evidence says of the canary: widen, wait, hold or rollback; 0 for the others.",
             ["model", "version", "outcome"],
         )
+        self.not_served = gauge(
+            "progressive_tf_not_served",
+            "1 for a version that an alias points to and that could not be loaded, or gave no usable answers.",
+            ["model", "version"],
+        )
         self.stable_by = gauge(
             "progressive_tf_stable_released_by",
             "1 for what the stable version was released by: proof, no sign of harm, gate or person.",

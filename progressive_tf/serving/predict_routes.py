@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,14 +15,14 @@ from fastapi.responses import JSONResponse
 
 from progressive_tf.serving.batching import Computed
 from progressive_tf.serving.described import LABEL_BEFORE
-from progressive_tf.serving.instances import PredictRequest, read_body, read_request, reply
+from progressive_tf.serving.instances import PredictRequest, read_request, reply
 from progressive_tf.serving.limits import Refusal
 from progressive_tf.serving.loaded import LoadedVersion, RefusedByVersion
 from progressive_tf.serving.metrics import Unread
 from progressive_tf.serving.request_log import Prediction
 from progressive_tf.serving.second_answers import Given
 from progressive_tf.serving.served_rows import ServedRequest
-from progressive_tf.serving.server import Server, json_body
+from progressive_tf.serving.server import Body, Server, json_body
 from progressive_tf.serving.standing import Answering, answering_for
 
 _PREDICTION = json_body(
@@ -77,9 +77,9 @@ async def _predict(
     began = time.monotonic()
     served, metrics = server.served, server.metrics
     server.tokens.check_predict(request)
+    body = await server.incoming.body(request)  # it takes no place of a request before it is whole
     with server.incoming.one():
-        body = read_body(await server.incoming.body(request))
-        key, caller = server.callers.of(request, body)
+        key, caller = server.callers.of(request, body.fields)
         answering, alias = answering_for(served.standing, served.model.name, version, label, key)
         loaded, split = answering.loaded, served.standing.split
         step, stable, share = (split.step, split.stable, split.percent) if split else (0, None, 0.0)
@@ -88,18 +88,19 @@ async def _predict(
         predictions, refused = list[Prediction](), False
         try:
             with answering.held():
-                asked = read_request(body, loaded.signatures, server.limits)
+                asked = await _read(server, body, loaded)
                 is_canary = split is not None and loaded.number == split.canary
                 with server.incoming.of_canary(caller, share) if is_canary else contextlib.nullcontext():
                     predictions, computed = await _answer(server, answering, asked, began, noted)
-            noted = replace(noted, status=200)
+            response = _response(server, loaded, asked, predictions)
+            noted = replace(noted, status=200)  # only now: what cannot be written as JSON is no answer
             if computed is not None:
                 noted = replace(noted, computed=computed.seconds, size=computed.size)
             unread.note(loaded.number, [prediction.outputs for prediction in predictions])
         except Refusal as refusal:
             beside = served.beside(alias, loaded.number)
             if asked is None and beside is not None:
-                asked = _read_by_other(server, answering, beside, body)
+                asked = await _read_by_other(server, answering, beside, body)
                 refused = asked is not None
             refused = refused or isinstance(refusal, RefusedByVersion)
             noted = replace(noted, status=refusal.status, failed=False if refusal.is_own else None)
@@ -113,9 +114,15 @@ async def _predict(
             if refused and asked is not None:
                 served.note_refusal(noted, asked)
             else:
-                log.add_request(noted, predictions, loaded.kind)
+                log.add_request(noted, predictions if noted.status == 200 else (), loaded.kind)
             if noted.status >= 500 and noted.is_failure and asked is not None:
                 served.note_failure(noted, asked)
+    return response
+
+
+def _response(
+    server: Server, loaded: LoadedVersion, asked: PredictRequest, predictions: Sequence[Prediction]
+) -> JSONResponse:
     return JSONResponse(
         {
             **reply(asked.form, [_with_label_before(server, loaded, prediction.outputs) for prediction in predictions]),
@@ -134,14 +141,16 @@ def _with_label_before(server: Server, loaded: LoadedVersion, outputs: Mapping[s
     return {**outputs, LABEL_BEFORE: before.get(outputs["label"])} if before and "label" in outputs else outputs
 
 
-def _read_by_other(
-    server: Server, answering: Answering, other: Answering, body: Mapping[str, Any]
-) -> PredictRequest | None:
+async def _read(server: Server, body: Body, loaded: LoadedVersion) -> PredictRequest:
+    return await server.incoming.walk(body.size, lambda: read_request(body.fields, loaded.signatures, server.limits))
+
+
+async def _read_by_other(server: Server, answering: Answering, other: Answering, body: Body) -> PredictRequest | None:
     """Returns what another version is asked by a body that one cannot read; None where it cannot either."""
     if other.loaded.signatures == answering.loaded.signatures:
         return None
     try:
-        return read_request(body, other.loaded.signatures, server.limits)
+        return await _read(server, body, other.loaded)
     except Refusal:
         return None
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -14,9 +16,11 @@ from progressive_tf.registry.history import CANARY, SHADOW, STABLE
 from progressive_tf.registry.traffic import Traffic
 from progressive_tf.serving import fields
 from progressive_tf.serving.canary_decision import counted_of_step
-from progressive_tf.serving.instances import read_body
 from progressive_tf.serving.limits import Refusal
 from progressive_tf.serving.server import Server, json_body
+from progressive_tf.serving.told import told
+
+log = logging.getLogger("progressive_tf.serving")
 
 _LONGEST_TEXT = 500
 _HIGHEST_VERSION = 10**9
@@ -39,14 +43,15 @@ def release_routes(server: Server) -> APIRouter:
         model: str,
         keys: tuple[str, ...],
         work: Callable[[Traffic, dict[str, Any]], Any],
+        threads: Executor | None = None,
         counts_evidence: bool = False,
     ) -> dict[str, Any]:
         """Does something in a thread, since another process may hold the registry's lock; returns how things stand."""
+        threads, loop = threads or server.releasing, asyncio.get_running_loop()
         server.tokens.check_release(request)
         server.check_name(model)
         # Not among the requests that are limited: whoever takes a canary back must get in while it hangs.
-        body = await server.incoming.body(request)
-        body_fields = read_body(body) if body.strip() else {}
+        body_fields = (await server.incoming.body(request, may_be_empty=True)).fields
         fields.refuse_unknown(body_fields, (*keys, "reason", "who"))
         who = f"{fields.text(body_fields, 'who', _LONGEST_TEXT) or 'somebody'} over HTTP"
         asked: dict[str, Any] = {
@@ -57,15 +62,16 @@ def release_routes(server: Server) -> APIRouter:
         }
         try:
             if counts_evidence and asked["percent"] is None:
-                asked["counts"] = await _canary_counts(server)
-            await asyncio.get_running_loop().run_in_executor(None, work, Traffic(served.model, who), asked)
+                asked["counts"] = await _canary_counts(server, threads)
+            await loop.run_in_executor(threads, work, Traffic(served.model, who), asked)
         except InputError as error:
-            raise Refusal(400, str(error)) from None
+            raise Refusal(400, told(error, served.model.files.path)) from None
         except RegistryBusyError as error:
-            raise Refusal(503, str(error), {"Retry-After": "5"}) from None
+            raise Refusal(503, told(error, served.model.files.path), {"Retry-After": "5"}) from None
         except ProgressiveError as error:
-            raise Refusal(409, str(error)) from None
-        return await asyncio.get_running_loop().run_in_executor(None, standing)
+            log.warning("%s: not done: %s", request.url.path, error)
+            raise Refusal(409, told(error, served.model.files.path)) from None
+        return await loop.run_in_executor(threads, standing)
 
     def standing() -> dict[str, Any]:
         rollout = Traffic(served.model).rollout()
@@ -104,22 +110,26 @@ def release_routes(server: Server) -> APIRouter:
 
         return await act(request, model, ("version",), work)
 
-    @routes.post("/v1/models/{model}/release:rollback", openapi_extra=_document("alias"))
+    @routes.post("/v1/models/{model}/release:rollback", openapi_extra=_document("alias", "version"))
     async def rollback(request: Request, model: str) -> dict[str, Any]:
-        """Takes the canary back if there is one, and else stable; `alias` says which."""
+        """Takes the canary back if there is one, and else stable; `alias` says which, and with `version` nothing else
+        than that version is taken back, however often it is asked for.
+        """
 
         def work(traffic: Traffic, asked: dict[str, Any]) -> None:
-            traffic.roll_back(asked["alias"], asked["reason"])
+            traffic.roll_back(asked["alias"], asked["reason"], asked["version"])
 
-        return await act(request, model, ("alias",), work)
+        return await act(request, model, ("alias", "version"), work, server.taking_back)
 
     return routes
 
 
-async def _canary_counts(server: Server) -> tuple[int, int]:
+async def _canary_counts(server: Server, threads: Executor) -> tuple[int, int]:
     """Returns how many answers and judged answers of the canary count, see `counted_of_step`."""
     traffic, stable = Traffic(server.served.model), server.served.standing.aliases.get(STABLE)
-    running, schedule = traffic.rollout(), traffic.schedule()
+    running, schedule = await asyncio.get_running_loop().run_in_executor(
+        threads, lambda: (traffic.rollout(), traffic.schedule())
+    )
     if running is None or schedule is None:
         return 0, 0
     return counted_of_step((await server.request_log.step_counts(running.step, stable=stable)).canary, schedule)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 from progressive_tf.registry.label_lineage import EVERY_WORD, LabelLineage
 from progressive_tf.serving.answers.base import PROBABILITIES, probabilities_of
 from progressive_tf.serving.answers.texts import is_of_tokens
+from progressive_tf.serving.batching import Asked
 from progressive_tf.serving.instances import PredictRequest
 from progressive_tf.serving.limits import Refusal
 from progressive_tf.serving.metrics import Metrics
@@ -76,7 +78,7 @@ class SecondAnswers:
         """
         which, kind = (self._model, other.loaded.number), other.loaded.kind
         try:
-            asked = given.request.asked_of(other.loaded.signatures)
+            asked = await _asked(given.request, other)
             with other.held():
                 theirs = (await other.background.answers(asked, given.caller)).answers
         except Exception as error:
@@ -107,7 +109,7 @@ class SecondAnswers:
     async def is_answered(self, other: Answering, request: PredictRequest) -> bool | None:
         """Returns whether another version answers what one gave no answer to; None where it has no time."""
         try:
-            asked = request.asked_of(other.loaded.signatures)
+            asked = await _asked(request, other)
             with other.held():
                 await other.background.answers(asked)
         except Refusal as refusal:
@@ -125,6 +127,14 @@ class SecondAnswers:
         if is_of_tokens(changes["stable_says"]):
             return  # nobody can say which tokens are right
         self._request_log.add_pair(Pair(self._request_log.clock.now(), two, given.caller, **changes))
+
+
+async def _asked(request: PredictRequest, other: Answering) -> list[Asked]:
+    """Returns what a body asks of another version; in a thread where it has to be walked again."""
+    signatures = other.loaded.signatures
+    if request.is_as_in(signatures):
+        return request.asked
+    return await asyncio.get_running_loop().run_in_executor(None, request.asked_of, signatures)
 
 
 def _difference(ours: Sequence[float], theirs: Sequence[float]) -> float | None:

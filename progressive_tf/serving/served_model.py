@@ -31,6 +31,7 @@ from progressive_tf.serving.routing import Split
 from progressive_tf.serving.second_answers import Given, SecondAnswers
 from progressive_tf.serving.served_rows import ServedRequest
 from progressive_tf.serving.standing import Answering, Standing
+from progressive_tf.serving.told import told
 
 UNREAD = object()
 LOOK_SECONDS = 0.25
@@ -61,6 +62,7 @@ class ServedModel:
         self._request_log = request_log
         self._second = SecondAnswers(model.name, metrics, request_log)
         self._loading = ThreadPoolExecutor(1, "load")
+        self._reading = ThreadPoolExecutor(1, "journal")
         self.entries: tuple[Entry, ...] = ()  # the journal as it was read last
         self.lineage: LabelLineage = EVERY_WORD  # the words of all of its versions
         self.called_before: Mapping[int, Mapping[str, str | None]] = {}  # of each, see `LabelLineage`
@@ -71,22 +73,23 @@ class ServedModel:
 
     async def follow(self) -> None:
         """Keeps what is served to what the journal says, until it is cancelled."""
-        await asyncio.gather(self._watch(), self._load_what_is_missing())
+        await asyncio.gather(self._watch(), self._load_what_is_missing(), self._tell_the_log())
 
     async def _watch(self) -> None:
         """Reads the journal whenever it changes, and serves at once what is in memory of what it asks for."""
         seen: Any = None
         loop = asyncio.get_running_loop()
         while True:
-            now = self._journal_state()
+            now = await loop.run_in_executor(self._reading, self._journal_state)
             if now != seen:
                 try:
-                    read = await loop.run_in_executor(None, self._read_journal)
+                    read = await loop.run_in_executor(self._reading, self._read_journal)
                     self.entries, self.lineage, self.called_before = read
                 except (ProgressiveError, OSError) as error:
-                    if self.standing.problems != (str(error),):
+                    problems = (told(error, self.model.files.path),)
+                    if self.standing.problems != problems:
                         log.error("the journal cannot be read; what is served stays: %s", error)
-                    self._replace(problems=(str(error),))
+                    self._replace(problems=problems)
                     seen = UNREAD  # a copy that is put back may be the very journal of before
                     self.is_read = False
                 else:
@@ -95,6 +98,11 @@ class ServedModel:
                     self._failed.clear()
                     self._switch()
                     self._wanted.set()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _tell_the_log(self) -> None:
+        """Tells the log of requests what the journal says; nothing else waits for it, or for a store that is locked."""
+        while True:
             if self.is_read:
                 await self._request_log.follow(self.entries, self.lineage)
                 await self._request_log.mark_newest(self.entries)
@@ -125,7 +133,7 @@ class ServedModel:
             try:
                 loaded = await loop.run_in_executor(self._loading, self._load, number)
             except Exception as error:
-                self._failed[number] = str(error)
+                self._failed[number] = told(error, self.model.files.path)
                 log.error("version %d is not served: %s", number, error)
             else:
                 before = self.standing.by_number.get(number)
@@ -160,6 +168,7 @@ class ServedModel:
         for answering in self.standing.by_number.values():
             answering.end()
         self._loading.shutdown()
+        self._reading.shutdown()
 
     def shadow(self, given: Given) -> None:
         """Gives others what a caller was answered, and notes where they say something else.
@@ -284,6 +293,9 @@ class ServedModel:
         self._metrics.alias.clear()
         for alias, number in aliases.items():
             self._metrics.alias.labels(self.model.name, alias).set(number)
+        self._metrics.not_served.clear()
+        for number in {*wanted.values()} & {*self._failed}:
+            self._metrics.not_served.labels(self.model.name, number).set(1)
         self._metrics.stable_by.clear()
         if stable is not None and stable == wanted.get(STABLE):
             by = history.released_by(self.entries, stable)

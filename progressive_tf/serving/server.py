@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hmac
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import anyio
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from progressive_tf.serving.callers import Callers
-from progressive_tf.serving.limits import Limits, Refusal
+from progressive_tf.serving.json_body import read_body
+from progressive_tf.serving.limits import SLOW_SECONDS, Limits, Refusal
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.request_log import RequestLog
 from progressive_tf.serving.served_model import ServedModel
 from progressive_tf.serving.standing import Answering, answering_for
+
+Made = TypeVar("Made")
+
+# A body that is smaller is walked at once, since that takes less than handing it to a thread and back would.
+_SMALL = 2**14
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,19 @@ class Tokens:
         _check(request, self.release)
 
 
+@dataclass(frozen=True)
+class Body:
+    """What a request has sent.
+
+    Args:
+        fields: the JSON object.
+        size: in bytes.
+    """
+
+    fields: dict[str, Any]
+    size: int
+
+
 class Incoming:
     """Requests of callers under way, and all bodies, within the limits of a request."""
 
@@ -75,6 +96,7 @@ class Incoming:
         self._limits = limits
         self._under_way = 0
         self._of_canary = Counter[int]()
+        self._threads = ThreadPoolExecutor(2, "body")
 
     @contextlib.contextmanager
     def one(self) -> Iterator[None]:
@@ -113,27 +135,57 @@ class Incoming:
             self._of_canary[caller] -= 1
             self._of_canary += Counter()  # forgets who has none
 
-    async def body(self, request: Request) -> bytes:
-        """Returns a request's body; raises Refusal where it is too large (413), does not come (408), or ends early
-        (400).
+    async def body(self, request: Request, may_be_empty: bool = False) -> Body:
+        """Returns a request's body.
+
+        Args:
+            request: whose body nobody has read.
+            may_be_empty: whether nothing is as good as an empty object.
+
+        Raises:
+            Refusal: it is too large (413), does not come, or too slowly (408), ends early, or is no JSON object (400).
         """
-        most, seconds = self._limits.body_bytes, self._limits.request_seconds
+        content = await self._bytes(request)
+        if may_be_empty and not content.strip():
+            return Body({}, len(content))
+        return Body(await self.walk(len(content), lambda: read_body(content, self._limits)), len(content))
+
+    async def walk(self, size: int, work: Callable[[], Made]) -> Made:
+        """Returns what work comes to that walks a body of so many bytes; of a large one in a thread, where it holds up
+        no other request.
+        """
+        if size <= _SMALL:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def close(self) -> None:
+        """Ends its threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _bytes(self, request: Request) -> bytes:
+        most, seconds = self._limits.body_bytes, min(self._limits.request_seconds, self._limits.body_seconds)
         too_large = Refusal(413, f"a body of more than {most} bytes", {"Connection": "close"})
         announced = request.headers.get("content-length", "0")
         if announced.isascii() and announced.isdigit() and int(announced[:20]) > most:
             raise too_large
         parts: list[bytes] = []
-        size = 0
-
+        size, is_slow = 0, seconds > SLOW_SECONDS
         try:
-            with anyio.fail_after(seconds):
+            with anyio.fail_after(min(seconds, SLOW_SECONDS)) as reading:
+                began = anyio.current_time()
                 async for part in request.stream():
                     size += len(part)
                     if size > most:
                         raise too_large
                     parts.append(part)
+                    earned = SLOW_SECONDS + size / self._limits.body_rate
+                    is_slow = earned < seconds
+                    reading.deadline = began + min(seconds, earned)
         except TimeoutError:
-            raise Refusal(408, f"the body did not come within {seconds:g} s", {"Connection": "close"}) from None
+            within = f"within {seconds:g} s"
+            if is_slow:
+                within = f"fast enough: {size} bytes, and fewer than {self._limits.body_rate} a second"
+            raise Refusal(408, f"the body did not come {within}", {"Connection": "close"}) from None
         except ClientDisconnect:
             raise Refusal(400, "the connection ended before the body did") from None
         return b"".join(parts)
@@ -142,7 +194,8 @@ class Incoming:
 @dataclass(frozen=True)
 class Server:
     """One model that is served: what counts, keeps and limits its requests, the tokens of callers and operators, how
-    callers are told apart, and whether answers also say what an earlier version would have called them.
+    callers are told apart, and whether answers also say what an earlier version would have called them; and the threads
+    for what operators do, of which rollbacks have their own, so that they wait for nothing else.
     """
 
     served: ServedModel
@@ -153,6 +206,14 @@ class Server:
     incoming: Incoming
     callers: Callers
     says_label_before: bool = False
+    releasing: Executor = field(default_factory=lambda: ThreadPoolExecutor(4, "release"))
+    taking_back: Executor = field(default_factory=lambda: ThreadPoolExecutor(4, "rollback"))
+
+    def close(self) -> None:
+        """Ends the threads of what operators do, of which some may wait for another process."""
+        self.incoming.close()
+        for threads in (self.releasing, self.taking_back):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def check_name(self, model: str) -> None:
         """Raises Refusal, 404, where a path names another model."""

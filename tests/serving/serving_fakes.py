@@ -137,6 +137,19 @@ def not_finite() -> Callable[[Path], None]:
 
 
 @exported_once
+def without_numbers(kind: str) -> Callable[[Path], None]:
+    """Returns what exports a model whose probabilities are "nan", "complex" or "bfloat16" for every text."""
+
+    def share(text: Any) -> Any:
+        import tensorflow as tf
+
+        half = tf.fill(tf.shape(text), float("nan") if kind == "nan" else 0.5)
+        return half if kind == "nan" else tf.cast(half, tf.complex64 if kind == "complex" else tf.bfloat16)
+
+    return _says_positive(share)
+
+
+@exported_once
 def refusing() -> Callable[[Path], None]:
     """Returns what exports a model that looks up what is not there for texts that are asked: InvalidArgument."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from serving_fakes import LONGEST, MODEL, Shared, classifier, not_finite, release, wait_until
+from serving_fakes import LONGEST, MODEL, Shared, classifier, not_finite, release, wait_until, without_numbers
 
 from progressive_tf.registry import Entry, ModelVersions
 from progressive_tf.registry.traffic import Traffic
@@ -460,3 +460,67 @@ def test_who_holds_half_of_the_canarys_room_is_refused_by_his_own_doing() -> Non
             assert (refused.value.status, refused.value.is_own) == (503, is_own)
     with incoming.of_canary(4, 5.0):
         pass
+
+
+def test_a_caller_is_the_same_by_his_header_and_by_his_body(model: ModelVersions, start: Start) -> None:
+    Traffic(model).start_canary(2, 50)
+    client = start(model)
+    wait_until(lambda: client.get("/readyz").json()["canary_percent"] == 50)
+    found = set()
+    for key in [*(f"Jürgen {number}" for number in range(9)), *(f"日本 {number}" for number in range(9)), " padded "]:
+        by_body = client.post(PREDICT, json={"instances": ["a"], "key": key}).json()["version"]
+        headers = [key.encode()] + ([key.encode("latin-1")] if key[0] == "J" else [])  # as older clients write it
+        for header in headers:
+            sent = {"x-caller-key": header.strip()}
+            assert client.post(PREDICT, json={"instances": ["a"]}, headers=sent).json()["version"] == by_body, key
+        found.add(by_body)
+    assert found == {"1", "2"}
+
+
+def test_a_version_without_usable_numbers_for_a_made_up_input_is_not_served(model: ModelVersions, start: Start) -> None:
+    release(model, 3, alias=None, export=without_numbers("nan"))
+    release(model, 4, alias=None, export=without_numbers("complex"))
+    client = start(model)
+    for number, said in ((3, "gives no finite number in probabilities"), (4, "cannot be written as JSON")):
+        Traffic(model).start_shadow(number)
+        wait_until(lambda: said in str(client.get("/readyz").json()["problems"]))  # noqa: B023
+        assert aliases(client) == {"stable": 1}
+        assert f'progressive_tf_not_served{{model="{MODEL}",version="{number}"}} 1.0' in client.get("/metrics").text
+        assert client.post(PREDICT, json={"instances": ["a"]}).json()["version"] == "1"
+    Traffic(model).roll_back("shadow")
+    wait_until(lambda: "progressive_tf_not_served{" not in client.get("/metrics").text)
+    assert client.get("/readyz").json()["problems"] == []
+
+
+def test_numbers_of_a_type_that_only_tensorflow_has_are_answered(model: ModelVersions, start: Start) -> None:
+    release(model, 3, export=without_numbers("bfloat16"))
+    client = start(model)
+    wait_until(lambda: aliases(client)["stable"] == 3)
+    (found,) = client.post(PREDICT, json={"instances": ["a"]}).json()["predictions"]
+    assert found["probabilities"] == [0.5, 0.5]
+
+
+def test_what_cannot_be_written_as_json_is_an_error_everywhere(
+    model: ModelVersions, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from progressive_tf.serving.loaded import LoadedVersion
+
+    wrong, answer = list[Any](), LoadedVersion.answer
+    monkeypatch.setattr(LoadedVersion, "answer", lambda *given: [{"label": wrong[0]}] if wrong else answer(*given))
+    client = start(model, raises=False)
+    for each in ("half of a pair: \ud83d", float("nan"), object()):
+        wrong[:] = [each]
+        assert client.post(PREDICT, json={"instances": ["a"]}).status_code == 500
+    assert 'version="1"} 3.0' in client.get("/metrics").text
+    assert 'status="200"' not in client.get("/metrics").text
+    with closing(sqlite3.connect(tmp_path / "served.sqlite")) as connection:
+        query = "SELECT status, failed FROM requests"
+        wait_until(lambda: connection.execute(query).fetchall() == [(500, 1)] * 3)
+
+
+def test_half_of_a_surrogate_pair_in_a_refusal_is_written_out(refusing: Shared) -> None:
+    for path in (PREDICT, "/v1/feedback", f"/v1/models/{MODEL}/release:rollback"):
+        for body in (b'{"\\ud83d": 1}', b'{"instances": ["a"], "signature_name": "\\ud83d"}', b'{"alias": "\\ud83d"}'):
+            found = refusing.client.post(path, content=body, headers={"Authorization": "Bearer operator"})
+            assert found.status_code == 400
+            assert "error" in found.json()

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from progressive_tf.serving.described import examples
-from progressive_tf.serving.instances import InputSpec, bucket_of, caller_key, length_of, read_body, read_request, reply
+from progressive_tf.serving.instances import InputSpec, bucket_of, caller_key, length_of, read_request, reply
+from progressive_tf.serving.json_body import read_body
 from progressive_tf.serving.limits import Limits, Refusal
 
 TEXT = InputSpec(np.dtype(object), ())
@@ -29,7 +30,7 @@ SIGNATURES = {
 
 
 def asked(limits: Limits | None = None, **body: Any) -> Any:
-    return read_request(read_body(json.dumps(body).encode()), SIGNATURES, limits or Limits())
+    return read_request(read_body(json.dumps(body).encode(), Limits()), SIGNATURES, limits or Limits())
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,9 @@ def test_numbers_come_as_they_were_written(rows: list[list[float]]) -> None:
         ({"instances": [[1, 2, [3]]], "signature_name": "numbers"}, "several lengths"),
         ({"instances": [[1, 2, 1e300]], "signature_name": "numbers"}, "too large for float32"),
         ({"instances": [[True, True, True]], "signature_name": "numbers"}, "no number"),
-        ({"instances": [[1, 2, 10**400]], "signature_name": "numbers"}, "no number"),
+        ({"instances": [[1, 2, 10**400]], "signature_name": "numbers"}, "too large for float32"),
+        ({"instances": [[1, "x" * 5]], "signature_name": "numbers"}, "no number"),
+        ({"instances": [[True, 2, 3]], "signature_name": "numbers"}, "no number"),
         ({"instances": [[[[1, 2, 256]]]], "signature_name": "pixels"}, "whole numbers from 0 to 255"),
         ({"instances": [[[[1, 2, 0.5]]]], "signature_name": "pixels"}, "whole numbers from 0 to 255"),
         ({"instances": [{"b64": "YQ=="}], "signature_name": "files"}, "no JPEG, PNG, GIF or BMP"),
@@ -126,7 +129,7 @@ def test_a_wrong_body_is_refused_with_its_place(body: dict[str, Any], said: str)
 )
 def test_what_is_no_json_is_refused(body: bytes, said: str) -> None:
     with pytest.raises(Refusal, match=said) as refused:
-        read_request(read_body(body), SIGNATURES, Limits())
+        read_request(read_body(body, Limits()), SIGNATURES, Limits())
     assert refused.value.status == 400
 
 
@@ -181,7 +184,7 @@ def test_instances_of_one_batch_have_the_same_shape_and_signature() -> None:
 @pytest.mark.parametrize("column", ["image", "b64", "text", "task", "key", "instances"])
 def test_a_column_of_a_table_is_a_column_whatever_its_name(column: str) -> None:
     body = json.dumps({"instances": [{column: "31"}], "signature_name": "columns"}).encode()
-    found = read_request(read_body(body), {"columns": {column: TEXT}}, Limits())
+    found = read_request(read_body(body, Limits()), {"columns": {column: TEXT}}, Limits())
     assert found.instances[0][column].item() == b"31"
     ((_, example), *_) = examples({"columns": {column: TEXT}}, ["task/a"])
     assert isinstance(example[column].item().decode(), str)
@@ -204,3 +207,16 @@ def test_the_reply_has_the_form_of_the_request() -> None:
     assert reply("inputs", answers) == {"outputs": {"label": ["a", "b"], "score": [1, 2]}}
     assert reply("instances", [{"label": "a"}]) == {"predictions": ["a"]}
     assert reply("inputs", [{"label": "a"}]) == {"outputs": ["a"]}
+
+
+def test_a_text_is_as_long_in_base64() -> None:
+    limits, written = Limits(text_bytes=50), base64.b64encode(b"a" * 60).decode()
+    for instance in ("a" * 60, {"b64": written}, {"text": {"b64": written}}):
+        with pytest.raises(Refusal, match="60 bytes of text; at most 50") as refused:
+            asked(limits, instances=[instance])
+        assert refused.value.status == 413
+    assert asked(limits, instances=[{"b64": base64.b64encode(b"a" * 50).decode()}]).instances[0]["text"] == b"a" * 50
+    stream = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(stream, "PNG")
+    file = {"b64": base64.b64encode(stream.getvalue()).decode()}
+    assert asked(limits, instances=[file], signature_name="files").instances[0]["image"] == stream.getvalue()

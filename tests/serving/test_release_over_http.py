@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from serving_fakes import MODEL, RELEASE, Shared, release, wait_until
+from serving_fakes import LONGEST, MODEL, RELEASE, Shared, release, wait_until
 
 from progressive_tf.registry import ModelVersions
 from progressive_tf.registry.lock import write_lock
@@ -134,3 +136,35 @@ def test_an_operator_gets_in_while_callers_take_all_the_room(model: ModelVersion
     client = start(model, tokens=Tokens(release="operator"), concurrent_requests=0)
     assert client.post(f"/v1/models/{MODEL}:predict", json={"instances": ["a"]}).status_code == 503
     assert act(client, "canary", version=2, percent=5)[0] == 200
+
+
+def test_a_rollback_waits_for_no_export_and_undoes_nothing_twice(client: TestClient, model: ModelVersions) -> None:
+    assert act(client, "canary", version=2, percent=5)[0] == 200
+    with ThreadPoolExecutor(8) as threads, write_lock(model.files.path, 0.1):
+        model.wait_seconds = LONGEST
+        waiting = [threads.submit(act, client, "pause") for _ in range(8)]  # more than there are threads for
+        assert act(client, "rollback", version=2) == (200, {"aliases": {"stable": 1}, "canary": None})
+        status, body = act(client, "rollback", version=2)
+        assert (status, "there is no canary. Nothing is taken back" in body["error"]) == (400, True)
+        assert not all(each.done() for each in waiting)
+    assert model.aliases() == {"stable": 1}
+
+
+def test_a_rollback_is_served_whatever_becomes_of_the_store(
+    model: ModelVersions, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release(model, 3)
+    client = start(model, tokens=Tokens(release="operator"))
+    wait_until(lambda: client.get("/readyz").json()["aliases"] == {"stable": 3, "previous": 1})
+    go_on = threading.Event()
+    for name in ("add", "follow", "mark_release"):
+        monkeypatch.setattr(Store, name, lambda self, *given: go_on.wait(LONGEST))
+    try:
+        Traffic(model).start_canary(2, 50)
+        wait_until(lambda: client.get("/readyz").json()["canary_percent"] == 50)
+        client.post(f"/v1/models/{MODEL}:predict", json={"instances": ["a"]})
+        for alias, expected in (("canary", {"stable": 3, "previous": 1}), ("stable", {"stable": 1})):
+            assert act(client, "rollback", alias=alias)[0] == 200
+            wait_until(lambda: client.get("/readyz").json()["aliases"] == expected)  # noqa: B023
+    finally:
+        go_on.set()

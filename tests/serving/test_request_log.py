@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from serving_fakes import LONGEST
 
 from progressive_tf.registry.journal import Entry
+from progressive_tf.serving import kept_inputs
 from progressive_tf.serving import request_log as request_log_module
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.pairs import Pair, TwoVersions
@@ -244,3 +246,40 @@ def test_nothing_is_removed_at_the_start_by_a_clock_that_may_be_wrong(
 
     asyncio.run(serve())
     assert ("older than --keep-days 30" in caplog.text) == bool(days_ahead)
+
+
+def test_a_hook_can_neither_end_the_server_nor_hold_it_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(kept_inputs, "HOOK_SECONDS", 0.05)
+    may_come_back, asked = threading.Event(), list[str]()
+
+    def redact(values: dict[str, Any]) -> Any:
+        text = str(values["text"])
+        asked.append(text)
+        if text == "hangs":
+            assert may_come_back.wait(LONGEST)
+        elif text in ("leaves", "interrupts"):
+            raise SystemExit(3) if text == "leaves" else KeyboardInterrupt
+        return {"text": text} if text != "odd" else {"text": object()}
+
+    async def serve() -> str:
+        metrics = Metrics()
+        request_log = RequestLog(Store(tmp_path / "served.sqlite"), LogSettings(inputs=1.0, redact=redact), metrics)
+        for number, text in enumerate(("leaves", "interrupts", "odd", "hangs", "not asked", "asked again")):
+            if text == "asked again":
+                may_come_back.set()
+                (hanging,) = [thread for thread in threading.enumerate() if thread.name == "redact"]
+                hanging.join(LONGEST)
+            answered = Prediction(str(number).zfill(32), {"text": np.array(text)}, {"label": "positive"})
+            request_log.add_request(ServedRequest(1.0, 1, "stable", 0, 200, 0.01), [answered])
+            assert await request_log.flush()
+        await request_log.close()
+        return metrics.text().decode()
+
+    assert 'progressive_tf_not_kept_total{kind="input"} 5.0' in asyncio.run(serve())
+    assert asked == ["leaves", "interrupts", "odd", "hangs", "asked again"]
+    assert "has not come back for 0.05 s" in caplog.text
+    with closing(sqlite3.connect(tmp_path / "served.sqlite")) as connection, connection:
+        inputs = connection.execute("SELECT input FROM predictions ORDER BY id").fetchall()
+        assert inputs == [(None,)] * 5 + [('{"text":"asked again"}',)]

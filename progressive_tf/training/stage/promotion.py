@@ -128,6 +128,8 @@ def publish(run: Run, stage: StageRecord, scored: Scored, decision: Decision) ->
                 words = stays_words(stable, refusal)
             elif schedule is None or stable is None:
                 version, words = run.versions.publish(staged, when_stable_in={stable}), "stable points to it"
+                if STABLE not in version.aliases:
+                    words = no_alias_words("stable was taken back while it was exported")
             elif schedule.shadow_first:
                 version = run.versions.publish(staged, alias=SHADOW, when_stable_in={stable})
                 words = f"it is the shadow until it is shown to be good enough, beside stable version {stable}"

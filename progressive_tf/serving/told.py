@@ -1,0 +1,22 @@
+"""What callers are told of an error: the log has where files lie, and they have not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+_PATH = re.compile(r"""[^\s'"(),;:=]*/([^\s'"(),;:=]*)""")
+
+
+def told(error: Exception, *folders: Path) -> str:
+    """Returns the words of an error with the names of files alone, without the folders that they lie in.
+
+    Args:
+        error: whose words may have paths in them.
+        folders: that they may begin with, and that may have spaces in their names.
+    """
+    message = str(error)
+    for folder in folders:
+        for written in (str(folder.absolute()), str(folder)):
+            message = message.replace(f"{written}/", "").replace(written, folder.name)
+    return _PATH.sub(lambda found: found[1] or "a folder", message)

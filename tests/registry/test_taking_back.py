@@ -1,0 +1,131 @@
+"""A rollback waits for nobody, and undoes what it names and nothing else."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from registry_fakes import fake_export, staged
+
+from progressive_tf.errors import InputError
+from progressive_tf.registry import ModelVersions, RegistryError
+from progressive_tf.registry import model_folder as folders
+from progressive_tf.registry.lock import write_lock
+from progressive_tf.registry.traffic import Traffic
+
+
+@pytest.fixture
+def released(model: ModelVersions) -> ModelVersions:
+    """Versions 1 to 3, of which 2 is stable and 3 the canary."""
+    for name in ("pilot", "beta"):
+        model.publish(staged(name))
+    model.publish(staged("full"), alias=None)
+    Traffic(model).start_canary(3, 5)
+    return model
+
+
+def test_whoever_takes_back_waits_for_no_export(released: ModelVersions) -> None:
+    """A rollback in the middle of an export: the export goes on, and does not become stable in its place."""
+    taken: list[str] = []
+
+    def export(folder: Path) -> None:
+        fake_export()(folder)
+        taken.append(Traffic(released, "ann").roll_back())
+        taken.append(Traffic(released, "ann").roll_back("stable"))
+        assert released.aliases() == {"stable": 1}
+
+    released.publish(staged("more", export=export))
+    assert taken == ["canary", "stable"]
+    assert released.aliases() == {"stable": 1}
+    assert [version.number for version in released.versions()] == [1, 2, 3, 4]
+    assert not released.files.is_unsettled()
+
+
+def test_an_export_that_began_afterwards_becomes_stable(released: ModelVersions) -> None:
+    Traffic(released).roll_back()
+    Traffic(released).roll_back("stable")
+    released.publish(staged("more"))
+    assert released.aliases() == {"stable": 4, "previous": 1}
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        lambda traffic: traffic.widen(100.0),
+        lambda traffic: traffic.widen(50.0),
+        lambda traffic: traffic.pause(),
+        lambda traffic: traffic.start_shadow(1),
+    ],
+)
+def test_what_was_taken_back_is_not_moved_by_who_had_looked_before(
+    released: ModelVersions, monkeypatch: pytest.MonkeyPatch, move: Callable[[Traffic], None]
+) -> None:
+    def append(self: folders.ModelFolder, *given: object) -> None:
+        monkeypatch.undo()
+        Traffic(released, "ann").roll_back()
+        self.append_after(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(folders.ModelFolder, "append_after", append)
+    with pytest.raises(RegistryError, match="canary was taken back in the meantime, by ann; nothing else moves"):
+        move(Traffic(released))
+    assert released.aliases() == {"stable": 2, "previous": 1}
+
+
+def test_what_is_named_is_taken_back_once(released: ModelVersions) -> None:
+    traffic = Traffic(released)
+    assert traffic.roll_back(version=3) == "canary"
+    for alias in (None, "canary"):
+        with pytest.raises(InputError, match="version 3 is not canary: there is no canary"):
+            traffic.roll_back(alias, version=3)
+    assert traffic.roll_back(version=2) == "stable"
+    with pytest.raises(InputError, match="version 2 is not stable: version 1 is stable"):
+        traffic.roll_back("stable", version=2)
+    assert released.aliases() == {"stable": 1}
+
+
+def test_two_at_once_take_back_one_version(released: ModelVersions, monkeypatch: pytest.MonkeyPatch) -> None:
+    Traffic(released).roll_back()
+    taking_back = folders.ModelFolder.taking_back
+
+    def another_comes_first(self: folders.ModelFolder) -> object:
+        monkeypatch.undo()
+        Traffic(released).roll_back("stable")
+        return taking_back(self)
+
+    monkeypatch.setattr(folders.ModelFolder, "taking_back", another_comes_first)
+    with pytest.raises(InputError, match="version 2 is not stable: version 1 is stable"):
+        Traffic(released).roll_back("stable")
+    assert released.aliases() == {"stable": 1}
+
+
+def test_a_full_disk_and_a_lock_stop_no_rollback(released: ModelVersions, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*given: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(folders, "write_views", full)
+    with write_lock(released.files.path, 0.0):
+        assert Traffic(released).roll_back() == "canary"
+    assert Traffic(released).roll_back("stable") == "stable"
+    assert released.aliases() == {"stable": 1}
+    monkeypatch.undo()
+    assert released.files.is_unsettled()
+    assert released.settle()
+    assert not released.files.is_unsettled()
+
+
+def test_what_a_killed_export_left_is_settled_first(released: ModelVersions) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(*given: object) -> None:
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(folders.ModelFolder, "complete", kill)
+        with pytest.raises(Killed):
+            released.publish(staged("more"))
+    Traffic(released).roll_back("stable")
+    assert released.aliases() == {"stable": 2, "previous": 1, "canary": 3}
+    assert [version.number for version in released.versions()] == [1, 2, 3, 4]
