@@ -7,9 +7,9 @@ import binascii
 import io
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -46,6 +46,9 @@ class InputSpec:
         return f"{kind} {['any' if size is None else size for size in self.shape]}" if self.shape else kind
 
 
+Signatures = Mapping[str, Mapping[str, InputSpec]]
+
+
 @dataclass(frozen=True)
 class PredictRequest:
     """A prediction request, as a version reads it.
@@ -55,16 +58,14 @@ class PredictRequest:
         signature: its name.
         specs: the inputs of the signature, by name.
         instances: the values of each input, by name.
-        body: what was read.
-        limits: of what it may hold.
+        read: reads the same as a version with other signatures does, of each the inputs by name; raises Refusal.
     """
 
     form: str
     signature: str
     specs: Mapping[str, InputSpec]
     instances: list[Instance]
-    body: Mapping[str, Any]
-    limits: Limits
+    read: Callable[[Signatures], PredictRequest]
 
     @cached_property
     def asked(self) -> list[Asked]:
@@ -73,11 +74,11 @@ class PredictRequest:
             Asked(bucket_of(self.signature, given), length_of(given, self.specs), given) for given in self.instances
         ]
 
-    def asked_of(self, signatures: Mapping[str, Mapping[str, InputSpec]]) -> list[Asked]:
-        """Returns what the same body asks of a version with other signatures; raises Refusal where it asks nothing."""
+    def asked_of(self, signatures: Signatures) -> list[Asked]:
+        """Returns what the same asks of a version with other signatures; raises Refusal where it asks nothing."""
         if signatures.get(self.signature) == self.specs:
             return self.asked
-        return read_request(self.body, signatures, self.limits).asked
+        return self.read(signatures).asked
 
 
 def read_body(body: bytes) -> dict[str, Any]:
@@ -105,9 +106,7 @@ def caller_key(body: Mapping[str, Any]) -> str | None:
     return key
 
 
-def read_request(
-    body: Mapping[str, Any], signatures: Mapping[str, Mapping[str, InputSpec]], limits: Limits
-) -> PredictRequest:
+def read_request(body: Mapping[str, Any], signatures: Signatures, limits: Limits) -> PredictRequest:
     """Returns what a body asks for.
 
     Args:
@@ -137,10 +136,11 @@ def read_request(
         {given: _value(values[given], spec, f"instances[{place}].{given}", limits) for given, spec in specs.items()}
         for place, values in enumerate(rows)
     ]
-    return PredictRequest(ROWS if ROWS in body else COLUMNS, name, specs, instances, body, limits)
+    again = partial(read_request, body, limits=limits)
+    return PredictRequest(ROWS if ROWS in body else COLUMNS, name, specs, instances, again)
 
 
-def _better_signature(body: Mapping[str, Any], signatures: Mapping[str, Mapping[str, InputSpec]]) -> str:
+def _better_signature(body: Mapping[str, Any], signatures: Signatures) -> str:
     """Returns which signature takes what a body names, in words behind a refusal; nothing where none does."""
     given = body.get(ROWS, body.get(COLUMNS))
     first = given[0] if isinstance(given, list) and given else given

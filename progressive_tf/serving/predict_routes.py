@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import anyio
@@ -15,7 +16,7 @@ from fastapi.responses import JSONResponse
 
 from progressive_tf.serving.batching import Computed
 from progressive_tf.serving.described import LABEL_BEFORE
-from progressive_tf.serving.instances import PredictRequest, read_body, read_request, reply
+from progressive_tf.serving.instances import PredictRequest, Signatures, read_body, read_request, reply
 from progressive_tf.serving.limits import Refusal
 from progressive_tf.serving.loaded import LoadedVersion, RefusedByVersion
 from progressive_tf.serving.metrics import Unread
@@ -75,55 +76,104 @@ async def _predict(
     server: Server, unread: Unread, request: Request, version: str | None = None, label: str | None = None
 ) -> JSONResponse:
     began = time.monotonic()
-    served, metrics = server.served, server.metrics
     server.tokens.check_predict(request)
     with server.incoming.one():
         body = read_body(await server.incoming.body(request))
         key, caller = server.callers.of(request, body)
-        answering, alias = answering_for(served.standing, served.model.name, version, label, key)
-        loaded, split = answering.loaded, served.standing.split
-        step, stable, share = (split.step, split.stable, split.percent) if split else (0, None, 0.0)
-        noted = ServedRequest(0.0, loaded.number, alias, step, 500, 0.0, caller=caller, stable=stable)
-        asked: PredictRequest | None = None
-        predictions, refused = list[Prediction](), False
-        try:
-            with answering.held():
-                asked = read_request(body, loaded.signatures, server.limits)
-                is_canary = split is not None and loaded.number == split.canary
-                with server.incoming.of_canary(caller, share) if is_canary else contextlib.nullcontext():
-                    predictions, computed = await _answer(server, answering, asked, began, noted)
-            noted = replace(noted, status=200)
-            if computed is not None:
-                noted = replace(noted, computed=computed.seconds, size=computed.size)
-            unread.note(loaded.number, [prediction.outputs for prediction in predictions])
-        except Refusal as refusal:
-            beside = served.beside(alias, loaded.number)
-            if asked is None and beside is not None:
-                asked = _read_by_other(server, answering, beside, body)
-                refused = asked is not None
-            refused = refused or isinstance(refusal, RefusedByVersion)
-            noted = replace(noted, status=refusal.status, failed=False if refusal.is_own else None)
-            raise
-        finally:
-            log = server.request_log
-            noted = replace(noted, time=log.clock.now(), seconds=time.monotonic() - began)
-            which = (served.model.name, loaded.number, alias)
-            metrics.requests.labels(*which, noted.status).inc()
-            metrics.latency.labels(*which).observe(noted.seconds)
-            if refused and asked is not None:
-                served.note_refusal(noted, asked)
-            else:
-                log.add_request(noted, predictions, loaded.kind)
-            if noted.status >= 500 and noted.is_failure and asked is not None:
-                served.note_failure(noted, asked)
+        read = partial(read_request, body, limits=server.limits)
+        answered = await answer(server, unread, Wanted(read, key, caller, version, label, began))
     return JSONResponse(
         {
-            **reply(asked.form, [_with_label_before(server, loaded, prediction.outputs) for prediction in predictions]),
-            "labels": loaded.labels,
-            "version": str(loaded.number),
-            "prediction_ids": [prediction.id for prediction in predictions],
+            **reply(answered.asked.form, answered.outputs),
+            "labels": answered.loaded.labels,
+            "version": str(answered.loaded.number),
+            "prediction_ids": answered.ids,
         }
     )
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a caller wants answered, whichever way it came.
+
+    Args:
+        read: reads it as a version with such signatures does; raises Refusal.
+        key: the caller's, see `Callers`.
+        caller: the number that stands for the caller.
+        version: the number of the version that is named, if one is.
+        label: the alias that is named, if one is.
+        began: when its first byte came, by the monotonic clock.
+    """
+
+    read: Callable[[Signatures], PredictRequest]
+    key: str
+    caller: int
+    version: str | None
+    label: str | None
+    began: float
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a caller is answered.
+
+    Args:
+        loaded: the version that answers.
+        asked: what it was asked, as it reads it.
+        outputs: of each instance, by name, JSON-like.
+        ids: of each instance, for feedback.
+    """
+
+    loaded: LoadedVersion
+    asked: PredictRequest
+    outputs: list[Mapping[str, Any]]
+    ids: list[str]
+
+
+async def answer(server: Server, unread: Unread, wanted: Wanted) -> Answered:
+    """Answers by the version that is named, or that the caller's key leads to, and notes what became of it.
+
+    Raises Refusal where there is no answer.
+    """
+    served, metrics = server.served, server.metrics
+    answering, alias = answering_for(served.standing, served.model.name, wanted.version, wanted.label, wanted.key)
+    loaded, split = answering.loaded, served.standing.split
+    step, stable, share = (split.step, split.stable, split.percent) if split else (0, None, 0.0)
+    noted = ServedRequest(0.0, loaded.number, alias, step, 500, 0.0, caller=wanted.caller, stable=stable)
+    asked: PredictRequest | None = None
+    predictions, refused = list[Prediction](), False
+    try:
+        with answering.held():
+            asked = wanted.read(loaded.signatures)
+            is_canary = split is not None and loaded.number == split.canary
+            with server.incoming.of_canary(wanted.caller, share) if is_canary else contextlib.nullcontext():
+                predictions, computed = await _predictions(server, answering, asked, wanted.began, noted)
+        noted = replace(noted, status=200)
+        if computed is not None:
+            noted = replace(noted, computed=computed.seconds, size=computed.size)
+        unread.note(loaded.number, [prediction.outputs for prediction in predictions])
+    except Refusal as refusal:
+        beside = served.beside(alias, loaded.number)
+        if asked is None and beside is not None:
+            asked = _read_by_other(answering, beside, wanted)
+            refused = asked is not None
+        refused = refused or isinstance(refusal, RefusedByVersion)
+        noted = replace(noted, status=refusal.status, failed=False if refusal.is_own else None)
+        raise
+    finally:
+        log = server.request_log
+        noted = replace(noted, time=log.clock.now(), seconds=time.monotonic() - wanted.began)
+        which = (served.model.name, loaded.number, alias)
+        metrics.requests.labels(*which, noted.status).inc()
+        metrics.latency.labels(*which).observe(noted.seconds)
+        if refused and asked is not None:
+            served.note_refusal(noted, asked)
+        else:
+            log.add_request(noted, predictions, loaded.kind)
+        if noted.status >= 500 and noted.is_failure and asked is not None:
+            served.note_failure(noted, asked)
+    outputs = [_with_label_before(server, loaded, prediction.outputs) for prediction in predictions]
+    return Answered(loaded, asked, outputs, [prediction.id for prediction in predictions])
 
 
 def _with_label_before(server: Server, loaded: LoadedVersion, outputs: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -134,19 +184,17 @@ def _with_label_before(server: Server, loaded: LoadedVersion, outputs: Mapping[s
     return {**outputs, LABEL_BEFORE: before.get(outputs["label"])} if before and "label" in outputs else outputs
 
 
-def _read_by_other(
-    server: Server, answering: Answering, other: Answering, body: Mapping[str, Any]
-) -> PredictRequest | None:
-    """Returns what another version is asked by a body that one cannot read; None where it cannot either."""
+def _read_by_other(answering: Answering, other: Answering, wanted: Wanted) -> PredictRequest | None:
+    """Returns what another version is asked by what one cannot read; None where it cannot either."""
     if other.loaded.signatures == answering.loaded.signatures:
         return None
     try:
-        return read_request(body, other.loaded.signatures, server.limits)
+        return wanted.read(other.loaded.signatures)
     except Refusal:
         return None
 
 
-async def _answer(
+async def _predictions(
     server: Server, answering: Answering, request: PredictRequest, began: float, noted: ServedRequest
 ) -> tuple[list[Prediction], Computed | None]:
     """Returns the answers, and what the network took for them; None where nothing is asked."""
