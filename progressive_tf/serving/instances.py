@@ -6,6 +6,7 @@ import base64
 import binascii
 import io
 import json
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -81,10 +82,19 @@ class PredictRequest:
         return self.read(signatures).asked
 
 
-def read_body(body: bytes) -> dict[str, Any]:
-    """Returns the JSON object in a body; raises Refusal, 400, where it is none."""
+def read_body(body: bytes, not_finite: bool = False) -> dict[str, Any]:
+    """Returns the JSON object in a body.
+
+    Args:
+        body: in UTF-8.
+        not_finite: whether NaN, Infinity and -Infinity are numbers in it, as in TensorFlow Serving's REST.
+
+    Raises:
+        Refusal: 400, it is none.
+    """
     try:
-        content = json.loads(body.decode("utf-8"), parse_constant=lambda name: _refuse(f"{name} is no number in JSON"))
+        text = body.decode("utf-8")
+        content = json.loads(text, parse_float=_finite, parse_constant=float if not_finite else _refuse_constant)
     except UnicodeDecodeError as error:
         _refuse(f"the body is not UTF-8 (byte {error.start})")
     except RecursionError:
@@ -122,22 +132,49 @@ def read_request(body: Mapping[str, Any], signatures: Signatures, limits: Limits
         _refuse(f"unknown key {unknown[0]!r}; known: {ROWS} or {COLUMNS}, signature_name, key")
     if (ROWS in body) == (COLUMNS in body):
         _refuse(f'exactly one of "{ROWS}" and "{COLUMNS}" expected; got {"both" if ROWS in body else "neither"}')
-    name = body.get("signature_name", DEFAULT)
-    if not isinstance(name, str) or name not in signatures:
-        _refuse(f"signature_name: one of {', '.join(sorted(signatures))} expected; got {name!r:.80}")
+    name = signature_of(body, signatures)
     specs = signatures[name]
     try:
         rows = _rows(body[ROWS], specs) if ROWS in body else _columns(body[COLUMNS], specs)
     except Refusal as refusal:
         _refuse(f"{refusal}{_better_signature(body, signatures)}")
+    again = partial(read_request, body, limits=limits)
+    return PredictRequest(
+        ROWS if ROWS in body else COLUMNS, name, specs, instances_of(rows, specs, limits, ROWS), again
+    )
+
+
+def signature_of(body: Mapping[str, Any], signatures: Signatures) -> str:
+    """Returns the name of the signature that a body asks for, the default one for an empty name or none; raises
+    Refusal, 400, where there is none of that name.
+    """
+    name = body.get("signature_name", "")
+    name = DEFAULT if name == "" else name
+    if not isinstance(name, str) or name not in signatures:
+        _refuse(f"signature_name: one of {', '.join(sorted(signatures))} expected; got {name!r:.80}")
+    return name
+
+
+def instances_of(
+    rows: Sequence[Mapping[str, Any]], specs: Mapping[str, InputSpec], limits: Limits, place: str
+) -> list[Instance]:
+    """Returns instances from values by name.
+
+    Args:
+        rows: JSON-like, or arrays; each with all that `specs` names.
+        specs: the inputs of the signature, by name.
+        limits: of what they may hold.
+        place: where rows stand, as messages call it.
+
+    Raises:
+        Refusal: 400 or 413, with the place that is wrong.
+    """
     if len(rows) > limits.instances:
         raise Refusal(413, f"{len(rows)} instances; at most {limits.instances} in one request")
-    instances = [
-        {given: _value(values[given], spec, f"instances[{place}].{given}", limits) for given, spec in specs.items()}
-        for place, values in enumerate(rows)
+    return [
+        {given: _value(values[given], spec, f"{place}[{at}].{given}", limits) for given, spec in specs.items()}
+        for at, values in enumerate(rows)
     ]
-    again = partial(read_request, body, limits=limits)
-    return PredictRequest(ROWS if ROWS in body else COLUMNS, name, specs, instances, again)
 
 
 def _better_signature(body: Mapping[str, Any], signatures: Signatures) -> str:
@@ -270,8 +307,9 @@ def _numbers(given: Any, spec: InputSpec, place: str) -> np.ndarray:
         value = np.array(given)
     except (ValueError, OverflowError):
         _refuse(f"{place}: {spec} expected; got lists of several lengths")
-    if value.size and value.dtype.kind not in "iuf":
-        _refuse(f"{place}: {spec} expected; got something that is no number")
+    wanted = "b" if spec.dtype.kind == "b" else "iuf"
+    if value.size and value.dtype.kind not in wanted:
+        _refuse(f"{place}: {spec} expected; got something that is no {'number' if 'f' in wanted else 'true or false'}")
     if spec.dtype.kind in "iu":
         ends = np.iinfo(spec.dtype)
         if value.size and (value.dtype.kind == "f" or value.min() < ends.min or value.max() > ends.max):
@@ -279,10 +317,10 @@ def _numbers(given: Any, spec: InputSpec, place: str) -> np.ndarray:
         return value.astype(spec.dtype)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        value = value.astype(spec.dtype)
-    if not np.isfinite(value).all():
+        cast = value.astype(spec.dtype)
+    if (np.isfinite(value) & ~np.isfinite(cast)).any():
         _refuse(f"{place}: a number is too large for {spec.dtype}")
-    return value
+    return cast
 
 
 def _check_image(file: bytes, place: str, limits: Limits) -> None:
@@ -297,6 +335,17 @@ def _check_image(file: bytes, place: str, limits: Limits) -> None:
         _refuse(f"{place}: no JPEG, PNG, GIF or BMP file")
     if width * height > limits.image_pixels:
         raise Refusal(413, f"{place}: {width} × {height} pixels; at most {limits.image_pixels} altogether")
+
+
+def _finite(digits: str) -> float:
+    """Returns a number of JSON; raises Refusal where no float is so large, which would be infinite."""
+    if math.isinf(value := float(digits)):
+        _refuse(f"{digits:.20} is too large for a number")
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    _refuse(f"{name} is no number in JSON")
 
 
 def _refuse(message: str) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from progressive_tf.serving.instances import DEFAULT, InputSpec, Instance, bucke
 from progressive_tf.serving.limits import Refusal
 
 _MANY = 32
+_BYTES = "_bytes"  # with which the names of outputs end that are bytes and no text, as TensorFlow Serving has it
 
 
 class RefusedByVersion(Refusal):
@@ -75,8 +77,8 @@ class LoadedVersion:
         return "; it does not say how much of a text it reads, so that texts that it cuts are not counted"
 
     def answer(self, bucket: Hashable, instances: Sequence[Instance]) -> list[dict[str, Any] | Refusal]:
-        """Returns the outputs of each instance as JSON-like values; one that the network refuses, or to which it has no
-        numbers, spoils no other.
+        """Returns the outputs of each instance as JSON-like values, bytes as TensorFlow Serving's REST has them; one that
+        the network refuses, or to which it has no numbers, spoils no other.
 
         Args:
             bucket: what `bucket_of` gives for all of them.
@@ -99,10 +101,13 @@ class LoadedVersion:
         unusable = {
             name: ~np.isfinite(value.reshape(len(instances), -1)).all(axis=1)
             for name, value in outputs.items()
-            if value.dtype.kind == "f"
+            if value.dtype.kind == "f" and self.kind.must_be_finite(name)
         }
         bad = [[name for name, is_bad in unusable.items() if is_bad[place]] for place in range(len(instances))]
-        return [_not_finite(names) if names else self._one_of(outputs, place) for place, names in enumerate(bad)]
+        return [
+            _not_finite(names, instances[place]) if names else self._one_of(outputs, place)
+            for place, names in enumerate(bad)
+        ]
 
     def warm_up(self, most: int) -> None:
         """Answers made-up instances of several lengths, one alone and the `most` of a batch, so that the first caller
@@ -137,14 +142,17 @@ class LoadedVersion:
         }
 
     def _one_of(self, outputs: Mapping[str, np.ndarray], place: int) -> dict[str, Any]:
-        answer = {name: _plain(value[place]) for name, value in outputs.items()}
+        answer = {name: _plain(value[place], name.endswith(_BYTES)) for name, value in outputs.items()}
         if UNKNOWN_CELLS in answer:
             answer[UNKNOWN_CELLS] = [name for name in answer[UNKNOWN_CELLS] if name]
         return self.kind.trimmed(answer)
 
 
-def _not_finite(names: Sequence[str]) -> Refusal:
-    return Refusal(500, f"the version gives no finite number in {', '.join(names)}; it is wrong, and not your input")
+def _not_finite(names: Sequence[str], instance: Instance) -> Refusal:
+    said = f"the version gives no finite number in {', '.join(names)}"
+    if all(np.isfinite(value).all() for value in instance.values() if value.dtype.kind == "f"):
+        return Refusal(500, f"{said}; it is wrong, and not your input")
+    return RefusedByVersion(400, f"{said}, as your input has NaN or infinity; send finite numbers")
 
 
 def _inputs(signature: Any, kind: InputKind) -> dict[str, InputSpec]:
@@ -155,9 +163,11 @@ def _inputs(signature: Any, kind: InputKind) -> dict[str, InputSpec]:
     return specs
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, is_binary: bool) -> Any:
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
     if isinstance(value, list):
-        return [_plain(part) for part in value]
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        return [_plain(part, is_binary) for part in value]
+    if isinstance(value, bytes):
+        return {"b64": base64.b64encode(value).decode()} if is_binary else value.decode("utf-8", "replace")
+    return value

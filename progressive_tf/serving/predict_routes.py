@@ -20,6 +20,7 @@ from progressive_tf.serving.instances import PredictRequest, Signatures, read_bo
 from progressive_tf.serving.limits import Refusal
 from progressive_tf.serving.loaded import LoadedVersion, RefusedByVersion
 from progressive_tf.serving.metrics import Unread
+from progressive_tf.serving.replies import Reply
 from progressive_tf.serving.request_log import Prediction
 from progressive_tf.serving.second_answers import Given
 from progressive_tf.serving.served_rows import ServedRequest
@@ -78,11 +79,11 @@ async def _predict(
     began = time.monotonic()
     server.tokens.check_predict(request)
     with server.incoming.one():
-        body = read_body(await server.incoming.body(request))
+        body = read_body(await server.incoming.body(request), not_finite=True)
         key, caller = server.callers.of(request, body)
         read = partial(read_request, body, limits=server.limits)
         answered = await answer(server, unread, Wanted(read, key, caller, version, label, began))
-    return JSONResponse(
+    return Reply(
         {
             **reply(answered.asked.form, answered.outputs),
             "labels": answered.loaded.labels,
