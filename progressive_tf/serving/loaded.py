@@ -77,8 +77,8 @@ class LoadedVersion:
         return "; it does not say how much of a text it reads, so that texts that it cuts are not counted"
 
     def answer(self, bucket: Hashable, instances: Sequence[Instance]) -> list[dict[str, Any] | Refusal]:
-        """Returns the outputs of each instance as JSON-like values, bytes as TensorFlow Serving's REST has them; one that
-        the network refuses, or to which it has no numbers, spoils no other.
+        """Returns the outputs of each instance as JSON-like values, bytes as TensorFlow Serving's REST has them; one
+        that the network refuses, or to which it has no numbers, spoils no other.
 
         Args:
             bucket: what `bucket_of` gives for all of them.

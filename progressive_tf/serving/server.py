@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from progressive_tf.serving.callers import Callers
 from progressive_tf.serving.limits import Limits, Refusal
 from progressive_tf.serving.metrics import Metrics
+from progressive_tf.serving.packed import unpacked
 from progressive_tf.serving.request_log import RequestLog
 from progressive_tf.serving.served_model import ServedModel
 from progressive_tf.serving.standing import Answering, answering_for
@@ -114,8 +115,8 @@ class Incoming:
             self._of_canary += Counter()  # forgets who has none
 
     async def body(self, request: Request) -> bytes:
-        """Returns a request's body; raises Refusal where it is too large (413), does not come (408), or ends early
-        (400).
+        """Returns a request's body, unpacked; raises Refusal where it is too large (413), does not come (408), ends
+        early or is damaged (400), or is packed in a way that is not known (415).
         """
         most, seconds = self._limits.body_bytes, self._limits.request_seconds
         too_large = Refusal(413, f"a body of more than {most} bytes", {"Connection": "close"})
@@ -127,7 +128,8 @@ class Incoming:
 
         try:
             with anyio.fail_after(seconds):
-                async for part in request.stream():
+                encoding = request.headers.get("content-encoding", "")
+                async for part in unpacked(request.stream(), encoding, most):
                     size += len(part)
                     if size > most:
                         raise too_large
