@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from progressive_tf.serving.callers import Callers
 from progressive_tf.serving.canary_watch import CanaryWatch
+from progressive_tf.serving.example_routes import example_routes
 from progressive_tf.serving.feedback_routes import feedback_routes
 from progressive_tf.serving.limits import Limits, Refusal
 from progressive_tf.serving.metrics import Metrics
@@ -68,7 +69,7 @@ def make_app(
         await request_log.close()
 
     app = FastAPI(title="progressive_tf", lifespan=following)
-    for routes in (feedback_routes, release_routes, predict_routes):
+    for routes in (feedback_routes, release_routes, predict_routes, example_routes):
         app.include_router(routes(server))
     app.include_router(model_routes(server, watch))
     app.include_router(health_routes(server))

@@ -137,7 +137,9 @@ def read_request(body: Mapping[str, Any], signatures: Signatures, limits: Limits
     try:
         rows = _rows(body[ROWS], specs) if ROWS in body else _columns(body[COLUMNS], specs)
     except Refusal as refusal:
-        _refuse(f"{refusal}{_better_signature(body, signatures)}")
+        given = body.get(ROWS, body.get(COLUMNS))
+        first = given[0] if isinstance(given, list) and given else given
+        _refuse(f"{refusal}{better_signature(first, signatures)}")
     again = partial(read_request, body, limits=limits)
     return PredictRequest(
         ROWS if ROWS in body else COLUMNS, name, specs, instances_of(rows, specs, limits, ROWS), again
@@ -177,12 +179,21 @@ def instances_of(
     ]
 
 
-def _better_signature(body: Mapping[str, Any], signatures: Signatures) -> str:
-    """Returns which signature takes what a body names, in words behind a refusal; nothing where none does."""
-    given = body.get(ROWS, body.get(COLUMNS))
-    first = given[0] if isinstance(given, list) and given else given
-    fitting = [name for name, specs in signatures.items() if isinstance(first, dict) and set(specs) == set(first)]
+def better_signature(given: Any, signatures: Signatures) -> str:
+    """Returns which signature takes the names of an object, in words behind a refusal; nothing where none does."""
+    fitting = [name for name, specs in signatures.items() if isinstance(given, dict) and set(specs) == set(given)]
     return f'; "signature_name": "{fitting[0]}" takes these' if fitting else ""
+
+
+def named(row: Any, specs: Mapping[str, InputSpec], place: str) -> dict[str, Any]:
+    """Returns an object that has the inputs of a signature by name, as it is; raises Refusal, 400, for any other."""
+    if not isinstance(row, dict):
+        _refuse(f"{place}: an object with {listed(specs)} expected; got {type(row).__name__}")
+    missing, unknown = [name for name in specs if name not in row], [name for name in row if name not in specs]
+    if missing or unknown:
+        wrong = f"missing {missing[0]!r}" if missing else f"unknown {unknown[0]!r:.80}"
+        _refuse(f"{place}: {wrong}; expected {listed(specs)}")
+    return row
 
 
 def bucket_of(signature: str, instance: Instance) -> tuple[Any, ...]:
@@ -228,14 +239,14 @@ def _rows(given: Any, specs: Mapping[str, InputSpec]) -> list[dict[str, Any]]:
     for place, row in enumerate(given):
         if len(specs) == 1 and not _is_named(row, specs):
             row = {next(iter(specs)): row}
-        rows.append(_named(row, specs, f"{ROWS}[{place}]"))
+        rows.append(named(row, specs, f"{ROWS}[{place}]"))
     return rows
 
 
 def _columns(given: Any, specs: Mapping[str, InputSpec]) -> list[dict[str, Any]]:
     if len(specs) == 1 and not _is_named(given, specs):
         given = {next(iter(specs)): given}
-    columns = _named(given, specs, COLUMNS)
+    columns = named(given, specs, COLUMNS)
     for name, column in columns.items():
         if not isinstance(column, list):
             _refuse(f"{COLUMNS}.{name}: a list expected; got {type(column).__name__}")
@@ -247,16 +258,6 @@ def _columns(given: Any, specs: Mapping[str, InputSpec]) -> list[dict[str, Any]]
 
 def _is_named(value: Any, specs: Mapping[str, InputSpec]) -> bool:
     return isinstance(value, dict) and (set(value) != {"b64"} or "b64" in specs)
-
-
-def _named(row: Any, specs: Mapping[str, InputSpec], place: str) -> dict[str, Any]:
-    if not isinstance(row, dict):
-        _refuse(f"{place}: an object with {listed(specs)} expected; got {type(row).__name__}")
-    missing, unknown = [name for name in specs if name not in row], [name for name in row if name not in specs]
-    if missing or unknown:
-        wrong = f"missing {missing[0]!r}" if missing else f"unknown {unknown[0]!r:.80}"
-        _refuse(f"{place}: {wrong}; expected {listed(specs)}")
-    return row
 
 
 def _value(given: Any, spec: InputSpec, place: str, limits: Limits) -> np.ndarray:

@@ -61,7 +61,14 @@ class LoadedVersion:
         self.signatures: Mapping[str, Mapping[str, InputSpec]] = {
             name: _inputs(signature, self.input_kind) for name, signature in self._model.signatures.items()
         }
-        self.outputs = {name for signature in self._model.signatures.values() for name in signature.structured_outputs}
+        self.output_specs: Mapping[str, Mapping[str, tf.TensorSpec]] = {
+            name: {
+                output: signature.structured_outputs[output]
+                for output in sorted(signature.structured_outputs, key=place_of)
+            }
+            for name, signature in self._model.signatures.items()
+        }
+        self.outputs = {name for specs in self.output_specs.values() for name in specs}
         self.has_tasks = TASK in self.signatures.get(DEFAULT, {})
 
     @property
@@ -92,7 +99,7 @@ class LoadedVersion:
                 for name, spec in signature.structured_input_signature[1].items()
             }
             given_back = signature(**given)
-            outputs = {name: given_back[name].numpy() for name in sorted(given_back, key=place_of)}
+            outputs = {name: given_back[name].numpy() for name in self.output_specs[bucket[0]]}
         except tf.errors.InvalidArgumentError as error:
             if len(instances) > 1:
                 return [answer for instance in instances for answer in self.answer(bucket, [instance])]

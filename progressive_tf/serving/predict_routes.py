@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import anyio
@@ -16,16 +15,16 @@ from fastapi.responses import JSONResponse
 
 from progressive_tf.serving.batching import Computed
 from progressive_tf.serving.described import LABEL_BEFORE
-from progressive_tf.serving.instances import PredictRequest, Signatures, read_body, read_request, reply
+from progressive_tf.serving.instances import PredictRequest, read_body
 from progressive_tf.serving.limits import Refusal
 from progressive_tf.serving.loaded import LoadedVersion, RefusedByVersion
-from progressive_tf.serving.metrics import Unread
 from progressive_tf.serving.replies import Reply
 from progressive_tf.serving.request_log import Prediction
 from progressive_tf.serving.second_answers import Given
 from progressive_tf.serving.served_rows import ServedRequest
 from progressive_tf.serving.server import Server, json_body
 from progressive_tf.serving.standing import Answering, answering_for
+from progressive_tf.serving.verbs import PREDICT, Verb
 
 _PREDICTION = json_body(
     {
@@ -44,25 +43,25 @@ _PREDICTION = json_body(
 
 def predict_routes(server: Server) -> APIRouter:
     """Returns the routes."""
-    routes, unread = APIRouter(), Unread(server.served.model.name, server.metrics)
+    routes = APIRouter()
 
     @routes.post("/v1/models/{model}:predict", openapi_extra=_PREDICTION)
     async def predict_by_traffic(request: Request, model: str) -> JSONResponse:
         """Answers by stable, or by the canary if the caller's key is among its share."""
         server.check_name(model)
-        return await _predict(server, unread, request)
+        return await respond(server, PREDICT, request)
 
     @routes.post("/v1/models/{model}/versions/{version}:predict", openapi_extra=_PREDICTION)
     async def predict_by_version(request: Request, model: str, version: str) -> JSONResponse:
         """Answers by one version."""
         server.check_name(model)
-        return await _predict(server, unread, request, version=version)
+        return await respond(server, PREDICT, request, version=version)
 
     @routes.post("/v1/models/{model}/labels/{label}:predict", openapi_extra=_PREDICTION)
     async def predict_by_label(request: Request, model: str, label: str) -> JSONResponse:
         """Answers by the version that an alias points to."""
         server.check_name(model)
-        return await _predict(server, unread, request, label=label)
+        return await respond(server, PREDICT, request, label=label)
 
     for path in ("versions/{version}/labels/{rest:path}", "labels/{label}/versions/{rest:path}"):
         routes.add_api_route(f"/v1/models/{{model}}/{path}", _both, methods=["GET", "POST"], include_in_schema=False)
@@ -73,19 +72,19 @@ async def _both() -> None:
     raise Refusal(400, "a version and a label: name one of the two")
 
 
-async def _predict(
-    server: Server, unread: Unread, request: Request, version: str | None = None, label: str | None = None
+async def respond(
+    server: Server, verb: Verb, request: Request, version: str | None = None, label: str | None = None
 ) -> JSONResponse:
+    """Returns the reply to a request, by the version or the alias that its path names, if it names one."""
     began = time.monotonic()
     server.tokens.check_predict(request)
     with server.incoming.one():
         body = read_body(await server.incoming.body(request), not_finite=True)
         key, caller = server.callers.of(request, body)
-        read = partial(read_request, body, limits=server.limits)
-        answered = await answer(server, unread, Wanted(read, key, caller, version, label, began))
+        answered = await answer(server, Wanted(verb, body, key, caller, version, label, began))
     return Reply(
         {
-            **reply(answered.asked.form, answered.outputs),
+            **verb.reply(answered.asked, answered.loaded, answered.outputs),
             "labels": answered.loaded.labels,
             "version": str(answered.loaded.number),
             "prediction_ids": answered.ids,
@@ -98,7 +97,8 @@ class Wanted:
     """What a caller wants answered, whichever way it came.
 
     Args:
-        read: reads it as a version with such signatures does; raises Refusal.
+        verb: what is asked of the model.
+        body: what it is asked about, JSON-like or with arrays, as the verb reads it.
         key: the caller's, see `Callers`.
         caller: the number that stands for the caller.
         version: the number of the version that is named, if one is.
@@ -106,7 +106,8 @@ class Wanted:
         began: when its first byte came, by the monotonic clock.
     """
 
-    read: Callable[[Signatures], PredictRequest]
+    verb: Verb
+    body: Mapping[str, Any]
     key: str
     caller: int
     version: str | None
@@ -131,7 +132,7 @@ class Answered:
     ids: list[str]
 
 
-async def answer(server: Server, unread: Unread, wanted: Wanted) -> Answered:
+async def answer(server: Server, wanted: Wanted) -> Answered:
     """Answers by the version that is named, or that the caller's key leads to, and notes what became of it.
 
     Raises Refusal where there is no answer.
@@ -145,18 +146,19 @@ async def answer(server: Server, unread: Unread, wanted: Wanted) -> Answered:
     predictions, refused = list[Prediction](), False
     try:
         with answering.held():
-            asked = wanted.read(loaded.signatures)
+            asked = wanted.verb.read(wanted.body, loaded.signatures, server.limits)
+            wanted.verb.check(loaded, asked.signature)
             is_canary = split is not None and loaded.number == split.canary
             with server.incoming.of_canary(wanted.caller, share) if is_canary else contextlib.nullcontext():
                 predictions, computed = await _predictions(server, answering, asked, wanted.began, noted)
         noted = replace(noted, status=200)
         if computed is not None:
             noted = replace(noted, computed=computed.seconds, size=computed.size)
-        unread.note(loaded.number, [prediction.outputs for prediction in predictions])
+        server.unread.note(loaded.number, [prediction.outputs for prediction in predictions])
     except Refusal as refusal:
         beside = served.beside(alias, loaded.number)
         if asked is None and beside is not None:
-            asked = _read_by_other(answering, beside, wanted)
+            asked = _read_by_other(server, answering, beside, wanted)
             refused = asked is not None
         refused = refused or isinstance(refusal, RefusedByVersion)
         noted = replace(noted, status=refusal.status, failed=False if refusal.is_own else None)
@@ -185,12 +187,12 @@ def _with_label_before(server: Server, loaded: LoadedVersion, outputs: Mapping[s
     return {**outputs, LABEL_BEFORE: before.get(outputs["label"])} if before and "label" in outputs else outputs
 
 
-def _read_by_other(answering: Answering, other: Answering, wanted: Wanted) -> PredictRequest | None:
+def _read_by_other(server: Server, answering: Answering, other: Answering, wanted: Wanted) -> PredictRequest | None:
     """Returns what another version is asked by what one cannot read; None where it cannot either."""
     if other.loaded.signatures == answering.loaded.signatures:
         return None
     try:
-        return wanted.read(other.loaded.signatures)
+        return wanted.verb.read(wanted.body, other.loaded.signatures, server.limits)
     except Refusal:
         return None
 

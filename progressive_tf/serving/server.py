@@ -7,6 +7,7 @@ import hmac
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import anyio
@@ -15,7 +16,7 @@ from starlette.requests import ClientDisconnect
 
 from progressive_tf.serving.callers import Callers
 from progressive_tf.serving.limits import Limits, Refusal
-from progressive_tf.serving.metrics import Metrics
+from progressive_tf.serving.metrics import Metrics, Unread
 from progressive_tf.serving.packed import unpacked
 from progressive_tf.serving.request_log import RequestLog
 from progressive_tf.serving.served_model import ServedModel
@@ -155,6 +156,11 @@ class Server:
     incoming: Incoming
     callers: Callers
     says_label_before: bool = False
+
+    @cached_property
+    def unread(self) -> Unread:
+        """What counts answers to inputs that were not read as a whole."""
+        return Unread(self.served.model.name, self.metrics)
 
     def check_name(self, model: str) -> None:
         """Raises Refusal, 404, where a path names another model."""

@@ -200,6 +200,25 @@ def of_every_type() -> Callable[[Path], None]:
 
 
 @exported_once
+def half_plus_three() -> Callable[[Path], None]:
+    """Returns what exports the model of TensorFlow Serving's own examples."""
+
+    def export(folder: Path) -> None:
+        import tensorflow as tf
+
+        class Small(tf.Module):
+            @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+            def serve(self, x: Any) -> dict[str, Any]:
+                return {"y": x / 2 + 3}
+
+        model = Small()
+        names = ("serving_default", "tensorflow/serving/regress")
+        tf.saved_model.save(model, str(folder), signatures=dict.fromkeys(names, model.serve))
+
+    return export
+
+
+@exported_once
 def translator(number: int = 1, wrong: float = 0.0) -> Callable[[Path], None]:
     """Returns what exports a model that writes a text in capitals, and gives tokens back.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -52,13 +52,17 @@ class ServedAnswers:
     truth_column: ClassVar[str | None] = None
     confidence_column: ClassVar[str | None] = None
 
+    def said(self, outputs: Iterable[str]) -> Sequence[str]:
+        """Returns the names of the outputs that are the answer, of outputs by name."""
+        return self.says or [name for name in outputs if name not in _BESIDE]
+
     def label(self, outputs: Mapping[str, Any]) -> Any:
         """Returns what an answer says, JSON-like; None where none of its outputs does."""
-        return next((outputs[name] for name in self._said(outputs) if name in outputs), None)
+        return next((outputs[name] for name in self.said(outputs) if name in outputs), None)
 
     def same(self, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
         """Whether the outputs of two versions say the same."""
-        return all(ours.get(name) == theirs.get(name) for name in self._said({**ours, **theirs}))
+        return all(ours.get(name) == theirs.get(name) for name in self.said({**ours, **theirs}))
 
     def must_be_finite(self, output: str) -> bool:
         """Whether a version is wrong that gives NaN or infinity in an output: in the answer, and in how sure it is."""
@@ -101,9 +105,6 @@ class ServedAnswers:
     def category(self, label: Any) -> str | None:
         """Returns what a label is counted as; None where nearly every answer is another."""
         return None
-
-    def _said(self, outputs: Mapping[str, Any]) -> Sequence[str]:
-        return self.says or [name for name in outputs if name not in _BESIDE]
 
 
 def probabilities_of(outputs: Mapping[str, Any]) -> Sequence[float] | None:
