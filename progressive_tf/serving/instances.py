@@ -120,7 +120,7 @@ def read_request(body: Mapping[str, Any], signatures: Signatures, limits: Limits
     """Returns what a body asks for.
 
     Args:
-        body: the JSON object.
+        body: the JSON object; in its place, `inputs` may have arrays, and bytes for strings.
         signatures: the inputs of each signature, by name.
         limits: of what it may hold.
 
@@ -248,7 +248,9 @@ def _columns(given: Any, specs: Mapping[str, InputSpec]) -> list[dict[str, Any]]
         given = {next(iter(specs)): given}
     columns = named(given, specs, COLUMNS)
     for name, column in columns.items():
-        if not isinstance(column, list):
+        if isinstance(column, np.ndarray) and not column.ndim:
+            _refuse(f"{COLUMNS}.{name}: a row for each instance expected; got shape []")
+        if not isinstance(column, list | np.ndarray):
             _refuse(f"{COLUMNS}.{name}: a list expected; got {type(column).__name__}")
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
@@ -262,7 +264,10 @@ def _is_named(value: Any, specs: Mapping[str, InputSpec]) -> bool:
 
 def _value(given: Any, spec: InputSpec, place: str, limits: Limits) -> np.ndarray:
     if spec.dtype == object:
-        flat, shape = _strings(given, place, limits)
+        flat, shape = _strings(given.tolist() if isinstance(given, np.ndarray) else given, place)
+        longest = 0 if spec.is_image else max(map(len, flat), default=0)
+        if longest > limits.text_bytes:
+            raise Refusal(413, f"{place}: {longest} bytes of text; at most {limits.text_bytes}")
         value = np.empty(len(flat), object)
         value[:] = flat
         value = value.reshape(shape)
@@ -280,9 +285,11 @@ def _value(given: Any, spec: InputSpec, place: str, limits: Limits) -> np.ndarra
     return value
 
 
-def _strings(given: Any, place: str, limits: Limits) -> tuple[list[bytes], tuple[int, ...]]:
+def _strings(given: Any, place: str) -> tuple[list[bytes], tuple[int, ...]]:
+    if isinstance(given, bytes):
+        return [given], ()
     if isinstance(given, list):
-        parts = [_strings(part, place, limits) for part in given]
+        parts = [_strings(part, place) for part in given]
         if len({shape for _, shape in parts}) > 1:
             _refuse(f"{place}: lists of one length expected")
         inner = parts[0][1] if parts else ()
@@ -295,12 +302,9 @@ def _strings(given: Any, place: str, limits: Limits) -> tuple[list[bytes], tuple
     if not isinstance(given, str):
         _refuse(f'{place}: a string, or {{"b64": …}}, expected; got {type(given).__name__}')
     try:
-        text = given.encode("utf-8")
+        return [given.encode("utf-8")], ()
     except UnicodeEncodeError:
         _refuse(f"{place}: half of a surrogate pair is no character")
-    if len(text) > limits.text_bytes:
-        raise Refusal(413, f"{place}: {len(text)} bytes of text; at most {limits.text_bytes}")
-    return [text], ()
 
 
 def _numbers(given: Any, spec: InputSpec, place: str) -> np.ndarray:

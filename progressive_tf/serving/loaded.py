@@ -131,16 +131,20 @@ class LoadedVersion:
         """
         return sorted({1, most}) if self.kind.in_batches else [1]
 
-    def metadata(self) -> dict[str, Any]:
-        """Returns the signatures as TensorFlow Serving's GetModelMetadata has them, and beside them what they mean."""
+    def signature_defs(self) -> dict[str, Any]:
+        """Returns the `SignatureDef` of each signature, by name, as the SavedModel has them."""
         from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-        inputs = {name for specs in self.signatures.values() for name in specs}
         saved = SavedModel.FromString((self.version.folder / MODEL_NAME).read_bytes())
+        found = saved.meta_graphs[0].signature_def
+        return {name: found[name] for name in found if name in self.signatures}
+
+    def metadata(self) -> dict[str, Any]:
+        """Returns the signatures as TensorFlow Serving's GetModelMetadata has them, and beside them what they mean."""
+        inputs = {name for specs in self.signatures.values() for name in specs}
         signatures = {
             name: MessageToDict(signature, preserving_proto_field_name=True)
-            for name, signature in saved.meta_graphs[0].signature_def.items()
-            if name in self.signatures
+            for name, signature in self.signature_defs().items()
         }
         return {
             "model_spec": {"name": self.version.model, "signature_name": "", "version": str(self.number)},

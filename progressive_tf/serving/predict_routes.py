@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -104,6 +104,7 @@ class Wanted:
         version: the number of the version that is named, if one is.
         label: the alias that is named, if one is.
         began: when its first byte came, by the monotonic clock.
+        outputs: the names of those that the caller wants; none for all.
     """
 
     verb: Verb
@@ -113,6 +114,7 @@ class Wanted:
     version: str | None
     label: str | None
     began: float
+    outputs: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ async def answer(server: Server, wanted: Wanted) -> Answered:
     try:
         with answering.held():
             asked = wanted.verb.read(wanted.body, loaded.signatures, server.limits)
-            wanted.verb.check(loaded, asked.signature)
+            wanted.verb.check(loaded, asked.signature, wanted.outputs)
             is_canary = split is not None and loaded.number == split.canary
             with server.incoming.of_canary(wanted.caller, share) if is_canary else contextlib.nullcontext():
                 predictions, computed = await _predictions(server, answering, asked, wanted.began, noted)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from progressive_tf.serving.answers.base import PROBABILITIES
+from progressive_tf.serving.described import LABEL_BEFORE
 from progressive_tf.serving.examples import read_examples
 from progressive_tf.serving.instances import PredictRequest, Signatures, read_request, reply
 from progressive_tf.serving.limits import Limits, Refusal
 from progressive_tf.serving.loaded import LoadedVersion
 
 Outputs = Sequence[Mapping[str, Any]]
+PREDICTION_ID = "prediction_id"  # beside the outputs of a version where a reply has no other place for it
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,13 @@ class Verb:
     fits: Callable[[LoadedVersion, str], bool]
     reply: Callable[[PredictRequest, LoadedVersion, Outputs], dict[str, Any]]
 
-    def check(self, loaded: LoadedVersion, signature: str) -> None:
-        """Raises Refusal, 400, where a version's answers by a signature cannot be given so, and says how they can."""
+    def check(self, loaded: LoadedVersion, signature: str, outputs: Collection[str] = ()) -> None:
+        """Raises Refusal, 400, where a version's answers by a signature cannot be given so, and says how they can, or
+        where they have not all of these outputs.
+        """
+        known = [*loaded.output_specs[signature], LABEL_BEFORE, PREDICTION_ID]
+        if unknown := sorted(set(outputs) - set(known)):
+            raise Refusal(400, f"unknown output {unknown[0]!r:.80}; known: {', '.join(known)}")
         if not self.fits(loaded, signature):
             others = " or ".join(f":{verb.name}" for verb in VERBS if verb.fits(loaded, signature))
             says = ", ".join(loaded.output_specs[signature])
