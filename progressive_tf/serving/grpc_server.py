@@ -103,7 +103,7 @@ class GrpcServer:
     def _handler(self, method: _Method) -> Any:
         async def call(message: bytes, context: grpc.aio.ServicerContext) -> bytes:
             # A caller who goes, or whose own time is over, leaves the answer to be noted as that of any other.
-            task = asyncio.ensure_future(method(message, _as_request(context)))
+            task = asyncio.ensure_future(self._guarded(method, message, _as_request(context)))
             self._answers.add(task)
             task.add_done_callback(self._end)
             try:
@@ -123,6 +123,10 @@ class GrpcServer:
         if not task.cancelled():
             task.exception()  # which nobody may have waited for
 
+    async def _guarded(self, method: _Method, message: bytes, request: Request) -> Any:
+        self._server.tokens.check_predict(request)
+        return await method(message, request)
+
     async def _predict(self, message: bytes, request: Request) -> Any:
         return predicted(*await self._answered(message, request, PredictRequest, PREDICT))
 
@@ -137,7 +141,6 @@ class GrpcServer:
     ) -> tuple[Answered, Sequence[str]]:
         """Returns the answers to a message of a kind, and the names of the outputs that it asks for; none for all."""
         began, server = time.monotonic(), self._server
-        server.tokens.check_predict(request)
         with server.incoming.one():
             asked = _read(kind, message)
             version, label = self._which(asked.model_spec)

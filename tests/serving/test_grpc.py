@@ -406,6 +406,7 @@ def test_callers_have_a_token(model: ModelVersions, connect: Callable[..., Clien
     for metadata in ((), [("authorization", "Bearer other")], [("authorization", "secret")]):
         code, said = refused(lambda metadata=metadata: client.predict({"text": ["a"]}, metadata))
         assert (code, "a bearer token is expected" in said) == ("UNAUTHENTICATED", True)
+    assert refused(lambda: client.models.GetModelStatus(asked("Status"), timeout=LONGEST))[0] == "UNAUTHENTICATED"
     assert client.predict({"text": ["a"]}, [("authorization", "Bearer secret")]).model_spec.version.value == 1
 
 
