@@ -163,6 +163,7 @@ def test_what_is_no_json_is_refused(body: bytes, said: str) -> None:
     [
         (Limits(instances=2), {"instances": ["a"] * 3}, "3 instances; at most 2"),
         (Limits(text_bytes=2), {"instances": ["äb"]}, "3 bytes of text; at most 2"),
+        (Limits(text_bytes=2), {"instances": [{"b64": "YWJj"}]}, "3 bytes of text; at most 2"),
         (
             Limits(tokens=2),
             {"instances": [[1, 2], [1, 2, 3]], "signature_name": "written"},
