@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import math
+import random
 import re
 import signal
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -29,6 +31,7 @@ from serving_fakes import (
     two_versions,
     wait_until,
 )
+from test_fuzz import damaged
 
 from progressive_tf.plan.metric_names import AnswerKind
 from progressive_tf.plan.tasks import OWN_TAG, TASKS, Task
@@ -389,6 +392,29 @@ def test_a_message_that_is_none_and_a_method_that_is_not_there(shared: Client) -
     )
     code, _ = refused(lambda: shared.predictions.MultiInference(MultiInferenceRequest(), timeout=LONGEST))
     assert code == "UNIMPLEMENTED"
+
+
+def test_messages_that_are_damaged_in_any_way_are_no_error_of_the_server(shared: Client) -> None:
+    chance = random.Random(5)
+    classify = asked("Classify")
+    classify.input.example_list_with_context.examples.extend([example(text=["a"])] * 2)
+    metadata = asked("Metadata", version=1)
+    metadata.metadata_field.append("signature_def")
+    valid = {
+        "PredictionService/Predict": asked(inputs={"text": ["a", "b"], "other": [1.0]}, version_label="stable"),
+        "PredictionService/Classify": classify,
+        "PredictionService/Regress": classify,
+        "PredictionService/GetModelMetadata": metadata,
+        "ModelService/GetModelStatus": asked("Status", version=2),
+    }
+    codes = Counter[str]()
+    for method, request in valid.items():
+        call = shared.channel.unary_unary(f"/tensorflow.serving.{method}")
+        for _ in range(150):
+            answer = call.future(damaged(request.SerializeToString(), chance), timeout=LONGEST)
+            codes[answer.code().name] += 1
+    assert set(codes) <= {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "RESOURCE_EXHAUSTED"}
+    assert codes["INVALID_ARGUMENT"] > 100
 
 
 @pytest.mark.parametrize(("size", "code"), [(10, "OK"), (2**24, "RESOURCE_EXHAUSTED")])
