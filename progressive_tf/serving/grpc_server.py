@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -27,7 +28,7 @@ from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.regression_pb2 import RegressionRequest
 
 from progressive_tf.registry.history import STABLE
-from progressive_tf.serving.limits import Refusal
+from progressive_tf.serving.limits import Limits, Refusal
 from progressive_tf.serving.predict_routes import Answered, Wanted, answer
 from progressive_tf.serving.protos import body_of_examples, body_of_tensors, classes, predicted, regressions
 from progressive_tf.serving.server import Server
@@ -128,26 +129,32 @@ class GrpcServer:
         return await method(message, request)
 
     async def _predict(self, message: bytes, request: Request) -> Any:
-        return predicted(*await self._answered(message, request, PredictRequest, PREDICT))
+        asked = _read(PredictRequest, message)
+        write = partial(predicted, wanted=asked.output_filter)
+        return await self._answer(request, asked, PREDICT, body_of_tensors, write, asked.output_filter)
 
     async def _classify(self, message: bytes, request: Request) -> Any:
-        return classes((await self._answered(message, request, ClassificationRequest, CLASSIFY))[0])
+        return await self._answer(request, _read(ClassificationRequest, message), CLASSIFY, body_of_examples, classes)
 
     async def _regress(self, message: bytes, request: Request) -> Any:
-        return regressions((await self._answered(message, request, RegressionRequest, REGRESS))[0])
+        return await self._answer(request, _read(RegressionRequest, message), REGRESS, body_of_examples, regressions)
 
-    async def _answered(
-        self, message: bytes, request: Request, kind: Any, verb: Verb
-    ) -> tuple[Answered, Sequence[str]]:
-        """Returns the answers to a message of a kind, and the names of the outputs that it asks for; none for all."""
+    async def _answer(
+        self,
+        request: Request,
+        asked: Any,
+        verb: Verb,
+        body_of: Callable[[Any, Limits], dict[str, Any]],
+        write: Callable[[Answered], Any],
+        outputs: Sequence[str] = (),
+    ) -> Any:
+        """Returns the reply to a message; `outputs` are the names of those that it asks for, none for all."""
         began, server = time.monotonic(), self._server
         with server.incoming.one():
-            asked = _read(kind, message)
             version, label = self._which(asked.model_spec)
             key, caller = server.callers.of(request, {})
-            body_of, outputs = (body_of_tensors, asked.output_filter) if verb is PREDICT else (body_of_examples, ())
-            wanted = Wanted(verb, body_of(asked, server.limits), key, caller, version, label, began, outputs)
-            return await answer(server, wanted), outputs
+            body = body_of(asked, server.limits)
+            return await answer(server, Wanted(verb, body, key, caller, version, label, began, outputs), write)
 
     async def _metadata(self, message: bytes, request: Request) -> Any:
         asked = _read(GetModelMetadataRequest, message)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import anyio
 from fastapi import APIRouter, Request
@@ -25,6 +26,8 @@ from progressive_tf.serving.served_rows import ServedRequest
 from progressive_tf.serving.server import Server, json_body
 from progressive_tf.serving.standing import Answering, answering_for
 from progressive_tf.serving.verbs import PREDICT, Verb
+
+Made = TypeVar("Made")
 
 _PREDICTION = json_body(
     {
@@ -81,7 +84,10 @@ async def respond(
     with server.incoming.one():
         body = read_body(await server.incoming.body(request), not_finite=True)
         key, caller = server.callers.of(request, body)
-        answered = await answer(server, Wanted(verb, body, key, caller, version, label, began))
+        return await answer(server, Wanted(verb, body, key, caller, version, label, began), partial(_reply, verb))
+
+
+def _reply(verb: Verb, answered: Answered) -> Reply:
     return Reply(
         {
             **verb.reply(answered.asked, answered.loaded, answered.outputs),
@@ -134,10 +140,16 @@ class Answered:
     ids: list[str]
 
 
-async def answer(server: Server, wanted: Wanted) -> Answered:
-    """Answers by the version that is named, or that the caller's key leads to, and notes what became of it.
+async def answer(server: Server, wanted: Wanted, write: Callable[[Answered], Made]) -> Made:
+    """Returns the reply of the version that is named, or that the caller's key leads to, and notes what became of it.
 
-    Raises Refusal where there is no answer.
+    Args:
+        server: whose versions answer.
+        wanted: what is asked.
+        write: makes the reply of the answers.
+
+    Raises:
+        Refusal: there is no answer.
     """
     served, metrics = server.served, server.metrics
     answering, alias = answering_for(served.standing, served.model.name, wanted.version, wanted.label, wanted.key)
@@ -153,7 +165,9 @@ async def answer(server: Server, wanted: Wanted) -> Answered:
             is_canary = split is not None and loaded.number == split.canary
             with server.incoming.of_canary(wanted.caller, share) if is_canary else contextlib.nullcontext():
                 predictions, computed = await _predictions(server, answering, asked, wanted.began, noted)
-        noted = replace(noted, status=200)
+        outputs = [_with_label_before(server, loaded, prediction.outputs) for prediction in predictions]
+        made = write(Answered(loaded, asked, outputs, [prediction.id for prediction in predictions]))
+        noted = replace(noted, status=200)  # only now: what cannot be written is no answer
         if computed is not None:
             noted = replace(noted, computed=computed.seconds, size=computed.size)
         server.unread.note(loaded.number, [prediction.outputs for prediction in predictions])
@@ -174,11 +188,10 @@ async def answer(server: Server, wanted: Wanted) -> Answered:
         if refused and asked is not None:
             served.note_refusal(noted, asked)
         else:
-            log.add_request(noted, predictions, loaded.kind)
+            log.add_request(noted, predictions if noted.status == 200 else (), loaded.kind)
         if noted.status >= 500 and noted.is_failure and asked is not None:
             served.note_failure(noted, asked)
-    outputs = [_with_label_before(server, loaded, prediction.outputs) for prediction in predictions]
-    return Answered(loaded, asked, outputs, [prediction.id for prediction in predictions])
+    return made
 
 
 def _with_label_before(server: Server, loaded: LoadedVersion, outputs: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 from serving_fakes import MODEL, of_every_type, release, wait_until
 
 from progressive_tf.registry import ModelVersions, Registry
+from progressive_tf.serving.replies import Reply
 from progressive_tf.serving.request_log import LogSettings
 
 PREDICT = f"/v1/models/{MODEL}:predict"
@@ -72,3 +73,18 @@ def test_probabilities_that_are_no_numbers_are_the_fault_of_an_input_that_has_no
         query = "SELECT status, failed FROM requests"
         wait_until(lambda: connection.execute(query).fetchall() != [])
         assert not connection.execute(query).fetchone()[1]
+
+
+def test_what_cannot_be_written_is_no_answer(
+    model: ModelVersions, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Reply, content: Any) -> bytes:
+        raise TypeError("Object of type complex is not JSON serializable")
+
+    client = start(model, raises=False)
+    monkeypatch.setattr(Reply, "render", fail)
+    body = {"instances": [{"numbers": [1.0, 0.0], "exchanged": False}]}
+    assert client.post(PREDICT, json=body).status_code == 500
+    with closing(sqlite3.connect(tmp_path / "served.sqlite")) as connection:
+        query = "SELECT status, (SELECT count(*) FROM predictions) FROM requests"
+        wait_until(lambda: connection.execute(query).fetchall() == [(500, 0)])
