@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import os
+import socket
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
@@ -22,7 +23,8 @@ RELEASE_TOKEN_VARIABLE = "PROGRESSIVE_TF_RELEASE_TOKEN"
 EPILOG = """
 Example: `curl -d '{"instances": ["a quiet, moving film"]}' localhost:8501/v1/models/movie-reviews:predict`
 
-The interface is TensorFlow Serving's REST; /docs lists all routes, /metrics is for Prometheus. Aliases that
+The interface is TensorFlow Serving's REST, and its gRPC with --grpc-port; /docs lists all routes, /metrics is for
+Prometheus. Aliases that
 `progressive_tf.release` moves take effect within a second. Ctrl-C or SIGTERM ends it after the requests under way.
 """
 
@@ -42,6 +44,12 @@ def serve(
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option(metavar="P", min=0, max=65535, help="0 takes a free one.")] = 8501,
+    grpc_port: Annotated[
+        int | None,
+        typer.Option(
+            metavar="P", min=0, max=65535, help="Answers TensorFlow Serving's gRPC there too; 0 takes a free one."
+        ),
+    ] = None,
     max_batch: Annotated[int, typer.Option(min=1, max=1024, help="Instances of a batch at most.")] = 32,
     max_wait_ms: Annotated[
         float, typer.Option(min=0, max=1000, help="How long an instance waits for others while a thread is free.")
@@ -106,8 +114,11 @@ def serve(
     ] = False,
     verbose: Verbose = False,
 ) -> None:
-    """Serve a model's stable version over REST, its canary to part of the callers."""
+    """Serve a model's stable version over REST, and gRPC if asked to, its canary to part of the callers."""
     need_extra("serve", "fastapi", "uvicorn", "httptools", "anyio", "prometheus_client")
+    if grpc_port is not None:
+        need_extra("serve", "grpc", "tensorflow_serving")
+        _check_free("--grpc-port", host, grpc_port)
 
     from progressive_tf.registry import Registry
 
@@ -151,7 +162,8 @@ def serve(
     batching = BatchSettings(max_batch, max_wait_ms, threads)
     served = ServedModel(versions, limits, batching, metrics, request_log)
     tokens, callers = Tokens(predict_token, release_token), Callers(callers_by is CallersBy.HEADER)
-    application = make_app(served, limits, metrics, request_log, tokens, callers, label_before)
+    grpc_at = None if grpc_port is None else (host, grpc_port)
+    application = make_app(served, limits, metrics, request_log, tokens, callers, label_before, grpc_at)
     uvicorn.run(
         application,
         host=host,
@@ -161,6 +173,17 @@ def serve(
         # Not before the last request under way has had its time.
         timeout_graceful_shutdown=math.ceil(max_seconds) + 5,
     )
+
+
+def _check_free(flag: str, host: str, port: int) -> None:
+    """Raises InputError where nothing can listen on a port, before anything is loaded."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(found[0], found[1]) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(found[4])
+    except OSError as error:
+        raise InputError(f"{flag} {port}: nothing can listen on {host}:{port}: {error}; choose another") from None
 
 
 def _token(flag: str, file: Path | None, variable: str) -> str | None:

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -15,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from progressive_tf.serving.callers import Callers
 from progressive_tf.serving.canary_watch import CanaryWatch
+from progressive_tf.serving.example_routes import example_routes
 from progressive_tf.serving.feedback_routes import feedback_routes
 from progressive_tf.serving.limits import Limits, Refusal
 from progressive_tf.serving.metrics import Metrics
@@ -36,6 +38,7 @@ def make_app(
     tokens: Tokens | None = None,
     callers: Callers | None = None,
     says_label_before: bool = False,
+    grpc_at: tuple[str, int] | None = None,
 ) -> FastAPI:
     """Returns the application.
 
@@ -47,6 +50,7 @@ def make_app(
         tokens: of callers and operators; None for no check, and no releasing over HTTP.
         callers: how they are told apart; None for the header or the body's key.
         says_label_before: whether answers also say what an earlier version would have called them.
+        grpc_at: host and port on which gRPC is answered too; `state.grpc` is what answers it, None without.
     """
     told_apart, incoming = callers or Callers(), Incoming(limits)
     server = Server(served, limits, metrics, request_log, tokens or Tokens(), incoming, told_apart, says_label_before)
@@ -58,16 +62,19 @@ def make_app(
         tasks = [asyncio.ensure_future(part) for part in work]
         for task in tasks:
             task.add_done_callback(_stop_without)
-        yield
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        server.close()
-        await served.close()
-        await request_log.close()
+        try:
+            async with _grpc(server, grpc_at) as app.state.grpc:
+                yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            server.close()
+            await served.close()
+            await request_log.close()
 
     app = FastAPI(title="progressive_tf", lifespan=following)
-    for routes in (feedback_routes, release_routes, predict_routes):
+    for routes in (feedback_routes, release_routes, predict_routes, example_routes):
         app.include_router(routes(server))
     app.include_router(model_routes(server, watch))
     app.include_router(health_routes(server))
@@ -75,6 +82,22 @@ def make_app(
     app.add_exception_handler(HTTPException, _not_found)
     app.add_exception_handler(Exception, _failed)
     return app
+
+
+@contextlib.asynccontextmanager
+async def _grpc(server: Server, at: tuple[str, int] | None) -> AsyncIterator[Any]:
+    """Answers gRPC at a host and port, and until its calls are answered; without one it is not even imported."""
+    if at is None:
+        yield None
+        return
+    from progressive_tf.serving.grpc_server import GrpcServer
+
+    found = GrpcServer(server, *at)
+    await found.start()
+    try:
+        yield found
+    finally:
+        await found.stop()
 
 
 async def _refused(request: Request, refusal: Exception) -> JSONResponse:

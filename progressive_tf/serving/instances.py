@@ -6,9 +6,9 @@ import base64
 import binascii
 import io
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -21,6 +21,7 @@ from progressive_tf.serving.limits import Limits, Refusal
 DEFAULT = "serving_default"
 ROWS, COLUMNS = "instances", "inputs"
 _SHORTEST = 16
+_IS = "number", "true or false"  # of values that are wanted
 
 Instance = dict[str, np.ndarray]
 
@@ -44,6 +45,9 @@ class InputSpec:
         return f"{kind} {['any' if size is None else size for size in self.shape]}" if self.shape else kind
 
 
+Signatures = Mapping[str, Mapping[str, InputSpec]]
+
+
 @dataclass(frozen=True)
 class PredictRequest:
     """A prediction request, as a version reads it.
@@ -53,16 +57,14 @@ class PredictRequest:
         signature: its name.
         specs: the inputs of the signature, by name.
         instances: the values of each input, by name.
-        body: what was read.
-        limits: of what it may hold.
+        read: reads the same as a version with other signatures does, of each the inputs by name; raises Refusal.
     """
 
     form: str
     signature: str
     specs: Mapping[str, InputSpec]
     instances: list[Instance]
-    body: Mapping[str, Any]
-    limits: Limits
+    read: Callable[[Signatures], PredictRequest]
 
     @cached_property
     def asked(self) -> list[Asked]:
@@ -71,12 +73,12 @@ class PredictRequest:
             Asked(bucket_of(self.signature, given), length_of(given, self.specs), given) for given in self.instances
         ]
 
-    def asked_of(self, signatures: Mapping[str, Mapping[str, InputSpec]]) -> list[Asked]:
-        """Returns what the same body asks of a version with other signatures; raises Refusal where it asks nothing."""
-        return self.asked if self.is_as_in(signatures) else read_request(self.body, signatures, self.limits).asked
+    def asked_of(self, signatures: Signatures) -> list[Asked]:
+        """Returns what the same asks of a version with other signatures; raises Refusal where it asks nothing."""
+        return self.asked if self.is_as_in(signatures) else self.read(signatures).asked
 
-    def is_as_in(self, signatures: Mapping[str, Mapping[str, InputSpec]]) -> bool:
-        """Whether a version with other signatures reads the same body alike."""
+    def is_as_in(self, signatures: Signatures) -> bool:
+        """Whether a version with other signatures reads the same alike."""
         return signatures.get(self.signature) == self.specs
 
 
@@ -88,13 +90,11 @@ def caller_key(body: Mapping[str, Any]) -> str | None:
     return key
 
 
-def read_request(
-    body: Mapping[str, Any], signatures: Mapping[str, Mapping[str, InputSpec]], limits: Limits
-) -> PredictRequest:
+def read_request(body: Mapping[str, Any], signatures: Signatures, limits: Limits) -> PredictRequest:
     """Returns what a body asks for.
 
     Args:
-        body: the JSON object.
+        body: the JSON object; in its place, `inputs` may have arrays, and bytes for strings.
         signatures: the inputs of each signature, by name.
         limits: of what it may hold.
 
@@ -106,29 +106,74 @@ def read_request(
         _refuse(f"unknown key {unknown!r:.80}; known: {ROWS} or {COLUMNS}, signature_name, key")
     if (ROWS in body) == (COLUMNS in body):
         _refuse(f'exactly one of "{ROWS}" and "{COLUMNS}" expected; got {"both" if ROWS in body else "neither"}')
-    name = body.get("signature_name", DEFAULT)
-    if not isinstance(name, str) or name not in signatures:
-        _refuse(f"signature_name: one of {', '.join(sorted(signatures))} expected; got {name!r:.80}")
+    name = signature_of(body, signatures)
     specs = signatures[name]
     try:
         rows = _rows(body[ROWS], specs, limits) if ROWS in body else _columns(body[COLUMNS], specs, limits)
     except Refusal as refusal:
         if refusal.status != 400:
             raise
-        _refuse(f"{refusal}{_better_signature(body, signatures)}")
-    instances = [
-        {given: _value(values[given], spec, f"instances[{place}].{given}", limits) for given, spec in specs.items()}
-        for place, values in enumerate(rows)
+        given = body.get(ROWS, body.get(COLUMNS))
+        first = given[0] if isinstance(given, list) and given else given
+        _refuse(f"{refusal}{better_signature(first, signatures)}")
+    again = partial(read_request, body, limits=limits)
+    return PredictRequest(
+        ROWS if ROWS in body else COLUMNS, name, specs, instances_of(rows, specs, limits, ROWS), again
+    )
+
+
+def signature_of(body: Mapping[str, Any], signatures: Signatures) -> str:
+    """Returns the name of the signature that a body asks for, the default one for an empty name or none; raises
+    Refusal, 400, where there is none of that name.
+    """
+    name = body.get("signature_name", "")
+    name = DEFAULT if name == "" else name
+    if not isinstance(name, str) or name not in signatures:
+        _refuse(f"signature_name: one of {', '.join(sorted(signatures))} expected; got {name!r:.80}")
+    return name
+
+
+def instances_of(
+    rows: Sequence[Mapping[str, Any]], specs: Mapping[str, InputSpec], limits: Limits, place: str
+) -> list[Instance]:
+    """Returns instances from values by name.
+
+    Args:
+        rows: JSON-like, or arrays; each with all that `specs` names.
+        specs: the inputs of the signature, by name.
+        limits: of what they may hold.
+        place: where rows stand, as messages call it.
+
+    Raises:
+        Refusal: 400 or 413, with the place that is wrong.
+    """
+    return [
+        {given: _value(values[given], spec, f"{place}[{at}].{given}", limits) for given, spec in specs.items()}
+        for at, values in enumerate(rows)
     ]
-    return PredictRequest(ROWS if ROWS in body else COLUMNS, name, specs, instances, body, limits)
 
 
-def _better_signature(body: Mapping[str, Any], signatures: Mapping[str, Mapping[str, InputSpec]]) -> str:
-    """Returns which signature takes what a body names, in words behind a refusal; nothing where none does."""
-    given = body.get(ROWS, body.get(COLUMNS))
-    first = given[0] if isinstance(given, list) and given else given
-    fitting = [name for name, specs in signatures.items() if isinstance(first, dict) and set(specs) == set(first)]
+def better_signature(given: Any, signatures: Signatures) -> str:
+    """Returns which signature takes the names of an object, in words behind a refusal; nothing where none does."""
+    fitting = [name for name, specs in signatures.items() if isinstance(given, dict) and set(specs) == set(given)]
     return f'; "signature_name": "{fitting[0]}" takes these' if fitting else ""
+
+
+def refuse_many(instances: Sequence[Any] | np.ndarray, limits: Limits) -> None:
+    """Raises Refusal, 413, for more instances than a request may have."""
+    if len(instances) > limits.instances:
+        raise Refusal(413, f"{len(instances)} instances; at most {limits.instances} in one request")
+
+
+def named(row: Any, specs: Mapping[str, InputSpec], place: str) -> dict[str, Any]:
+    """Returns an object that has the inputs of a signature by name, as it is; raises Refusal, 400, for any other."""
+    if not isinstance(row, dict):
+        _refuse(f"{place}: an object with {listed(specs)} expected; got {type(row).__name__}")
+    missing, unknown = [name for name in specs if name not in row], [name for name in row if name not in specs]
+    if missing or unknown:
+        wrong = f"missing {missing[0]!r}" if missing else f"unknown {unknown[0]!r:.80}"
+        _refuse(f"{place}: {wrong}; expected {listed(specs)}")
+    return row
 
 
 def bucket_of(signature: str, instance: Instance) -> tuple[Any, ...]:
@@ -160,50 +205,38 @@ def reply(form: str, answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _rows(given: Any, specs: Mapping[str, InputSpec], limits: Limits) -> list[dict[str, Any]]:
     if not isinstance(given, list):
         _refuse(f"{ROWS}: a list expected; got {type(given).__name__}")
-    _refuse_many(given, limits)
+    refuse_many(given, limits)
     rows = []
     for place, row in enumerate(given):
         if len(specs) == 1 and not _is_named(row, specs):
             row = {next(iter(specs)): row}
-        rows.append(_named(row, specs, f"{ROWS}[{place}]"))
+        rows.append(named(row, specs, f"{ROWS}[{place}]"))
     return rows
 
 
 def _columns(given: Any, specs: Mapping[str, InputSpec], limits: Limits) -> list[dict[str, Any]]:
     if len(specs) == 1 and not _is_named(given, specs):
         given = {next(iter(specs)): given}
-    columns = _named(given, specs, COLUMNS)
+    columns = named(given, specs, COLUMNS)
     for name, column in columns.items():
-        if not isinstance(column, list):
+        if isinstance(column, np.ndarray) and not column.ndim:
+            _refuse(f"{COLUMNS}.{name}: a row for each instance expected; got shape []")
+        if not isinstance(column, list | np.ndarray):
             _refuse(f"{COLUMNS}.{name}: a list expected; got {type(column).__name__}")
-        _refuse_many(column, limits)
+        refuse_many(column, limits)
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
         _refuse(f"{COLUMNS}: as many values in each expected; got {lengths}")
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _refuse_many(instances: list[Any], limits: Limits) -> None:
-    if len(instances) > limits.instances:
-        raise Refusal(413, f"{len(instances)} instances; at most {limits.instances} in one request")
-
-
 def _is_named(value: Any, specs: Mapping[str, InputSpec]) -> bool:
     return isinstance(value, dict) and (set(value) != {"b64"} or "b64" in specs)
 
 
-def _named(row: Any, specs: Mapping[str, InputSpec], place: str) -> dict[str, Any]:
-    if not isinstance(row, dict):
-        _refuse(f"{place}: an object with {listed(specs)} expected; got {type(row).__name__}")
-    missing, unknown = [name for name in specs if name not in row], [name for name in row if name not in specs]
-    if missing or unknown:
-        wrong = f"missing {missing[0]!r}" if missing else f"unknown {unknown[0]!r:.80}"
-        _refuse(f"{place}: {wrong}; expected {listed(specs)}")
-    return row
-
-
 def _value(given: Any, spec: InputSpec, place: str, limits: Limits) -> np.ndarray:
     if spec.dtype == object:
+        given = given.tolist() if isinstance(given, np.ndarray) else given
         _refuse_deeper(given, spec, place)
         flat, shape = _strings(given, spec, place, limits)
         value = np.empty(len(flat), object)
@@ -247,6 +280,8 @@ def _strings(given: Any, spec: InputSpec, place: str, limits: Limits) -> tuple[l
 
 
 def _text(given: Any, place: str) -> bytes:
+    if isinstance(given, bytes):
+        return given
     if isinstance(given, dict) and set(given) == {"b64"} and isinstance(given["b64"], str):
         try:
             return base64.b64decode(given["b64"], validate=True)
@@ -261,15 +296,21 @@ def _text(given: Any, place: str) -> bytes:
 
 
 def _numbers(given: Any, spec: InputSpec, place: str) -> np.ndarray:
+    is_flag = spec.dtype.kind == "b"
     # As objects first: numpy gives every value of a list the room of its longest string.
-    kinds = set(map(type, np.array(given, object).flat))
+    kinds = set() if isinstance(given, np.ndarray | np.generic) else set(map(type, np.array(given, object).flat))
     if kinds & {list, dict} and isinstance(given, list):
         _refuse(f"{place}: {spec} expected; got lists of several lengths")
-    if kinds - {int, float}:
-        _refuse(f"{place}: {spec} expected; got something that is no number")
+    if kinds - ({bool} if is_flag else {int, float}):
+        _refuse(f"{place}: {spec} expected; got something that is no {_IS[is_flag]}")
     value = np.array(given)
-    if value.size and value.dtype.kind not in "iuf":
-        _refuse(f"{place}: {spec} expected; got a number that is too large")
+    if value.size and value.dtype.kind not in ("b" if is_flag else "iuf"):
+        what = (
+            f"something that is no {_IS[is_flag]}"
+            if isinstance(given, np.ndarray | np.generic)
+            else "a number that is too large"
+        )
+        _refuse(f"{place}: {spec} expected; got {what}")
     if spec.dtype.kind in "iu":
         ends = np.iinfo(spec.dtype)
         if value.size and (value.dtype.kind == "f" or value.min() < ends.min or value.max() > ends.max):
@@ -277,10 +318,10 @@ def _numbers(given: Any, spec: InputSpec, place: str) -> np.ndarray:
         return value.astype(spec.dtype)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        value = value.astype(spec.dtype)
-    if not np.isfinite(value).all():
+        cast = value.astype(spec.dtype)
+    if (np.isfinite(value) & ~np.isfinite(cast)).any():
         _refuse(f"{place}: a number is too large for {spec.dtype}")
-    return value
+    return cast
 
 
 def _check_image(file: bytes, place: str, limits: Limits) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, NoReturn
 
 import numpy as np
@@ -16,12 +17,13 @@ _QUOTE, _COMMA, _COLON = b'",:'
 _OPEN, _CLOSED = b"[{", b"]}"
 
 
-def read_body(body: bytes, limits: Limits) -> dict[str, Any]:
+def read_body(body: bytes, limits: Limits, not_finite: bool = False) -> dict[str, Any]:
     """Returns the JSON object in a body.
 
     Args:
         body: as it came.
         limits: of how many values it may hold.
+        not_finite: whether NaN, Infinity and -Infinity are numbers in it, as in TensorFlow Serving's REST.
 
     Raises:
         Refusal: 400, it is no JSON object, or deeper than any input; 413, it has too many values.
@@ -30,7 +32,8 @@ def read_body(body: bytes, limits: Limits) -> dict[str, Any]:
     try:
         content = json.loads(
             body.decode("utf-8"),
-            parse_constant=lambda name: _refuse(f"{name} is no number in JSON"),
+            parse_constant=float if not_finite else _refuse_constant,
+            parse_float=_finite,
             parse_int=_whole_number,
         )
     except UnicodeDecodeError as error:
@@ -74,7 +77,18 @@ def _refuse_heavy(body: bytes, most: int) -> None:
 
 
 def _whole_number(digits: str) -> int | float:
-    return int(digits) if len(digits) <= _LONGEST_INT else float(digits)
+    return int(digits) if len(digits) <= _LONGEST_INT else _finite(digits)
+
+
+def _finite(digits: str) -> float:
+    """Returns a number of JSON; raises Refusal where no float is so large, which would be infinite."""
+    if math.isinf(value := float(digits)):
+        _refuse(f"{digits:.20} is too large for a number")
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    _refuse(f"{name} is no number in JSON")
 
 
 def _refuse(message: str) -> NoReturn:

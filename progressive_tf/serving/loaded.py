@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
@@ -24,6 +25,7 @@ from progressive_tf.serving.instances import DEFAULT, InputSpec, Instance, bucke
 from progressive_tf.serving.limits import Refusal
 
 _MANY = 32
+_BYTES = "_bytes"  # with which the names of outputs end that are bytes and no text, as TensorFlow Serving has it
 
 
 class RefusedByVersion(Refusal):
@@ -60,7 +62,14 @@ class LoadedVersion:
         self.signatures: Mapping[str, Mapping[str, InputSpec]] = {
             name: _inputs(signature, self.input_kind) for name, signature in self._model.signatures.items()
         }
-        self.outputs = {name for signature in self._model.signatures.values() for name in signature.structured_outputs}
+        self.output_specs: Mapping[str, Mapping[str, tf.TensorSpec]] = {
+            name: {
+                output: signature.structured_outputs[output]
+                for output in sorted(signature.structured_outputs, key=place_of)
+            }
+            for name, signature in self._model.signatures.items()
+        }
+        self.outputs = {name for specs in self.output_specs.values() for name in specs}
         self.has_tasks = TASK in self.signatures.get(DEFAULT, {})
 
     @property
@@ -76,8 +85,8 @@ class LoadedVersion:
         return "; it does not say how much of a text it reads, so that texts that it cuts are not counted"
 
     def answer(self, bucket: Hashable, instances: Sequence[Instance]) -> list[dict[str, Any] | Refusal]:
-        """Returns the outputs of each instance as JSON-like values; one that the network refuses, or to which it has no
-        numbers, spoils no other.
+        """Returns the outputs of each instance as JSON-like values, bytes as TensorFlow Serving's REST has them; one
+        that the network refuses, or to which it has no numbers, spoils no other.
 
         Args:
             bucket: what `bucket_of` gives for all of them.
@@ -91,7 +100,7 @@ class LoadedVersion:
                 for name, spec in signature.structured_input_signature[1].items()
             }
             given_back = signature(**given)
-            outputs = {name: _usual(given_back[name].numpy()) for name in sorted(given_back, key=place_of)}
+            outputs = {name: _usual(given_back[name].numpy()) for name in self.output_specs[bucket[0]]}
         except tf.errors.InvalidArgumentError as error:
             if len(instances) > 1:
                 return [answer for instance in instances for answer in self.answer(bucket, [instance])]
@@ -100,10 +109,13 @@ class LoadedVersion:
         unusable = {
             name: ~np.isfinite(value.reshape(len(instances), -1)).all(axis=1)
             for name, value in outputs.items()
-            if value.dtype.kind in "fc"
+            if value.dtype.kind in "fc" and self.kind.must_be_finite(name)
         }
         bad = [[name for name, is_bad in unusable.items() if is_bad[place]] for place in range(len(instances))]
-        return [_not_finite(names) if names else self._one_of(outputs, place) for place, names in enumerate(bad)]
+        return [
+            _not_finite(names, instances[place]) if names else self._one_of(outputs, place)
+            for place, names in enumerate(bad)
+        ]
 
     def warm_up(self, most: int) -> None:
         """Answers made-up instances of several lengths, one alone and the `most` of a batch, so that the first caller
@@ -124,7 +136,7 @@ class LoadedVersion:
         if isinstance(answer, Refusal):
             raise RegistryError(f"{which} is of no use for a made-up input: {answer.message}")
         try:
-            json.dumps([answer, self.labels], ensure_ascii=False, allow_nan=False).encode()
+            json.dumps([answer, self.labels], ensure_ascii=False).encode()
         except (TypeError, ValueError) as error:
             raise RegistryError(f"{which} gives an answer that cannot be written as JSON: {error}") from None
 
@@ -135,16 +147,20 @@ class LoadedVersion:
         """
         return sorted({1, most}) if self.kind.in_batches else [1]
 
-    def metadata(self) -> dict[str, Any]:
-        """Returns the signatures as TensorFlow Serving's GetModelMetadata has them, and beside them what they mean."""
+    def signature_defs(self) -> dict[str, Any]:
+        """Returns the `SignatureDef` of each signature, by name, as the SavedModel has them."""
         from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-        inputs = {name for specs in self.signatures.values() for name in specs}
         saved = SavedModel.FromString((self.version.folder / MODEL_NAME).read_bytes())
+        found = saved.meta_graphs[0].signature_def
+        return {name: found[name] for name in found if name in self.signatures}
+
+    def metadata(self) -> dict[str, Any]:
+        """Returns the signatures as TensorFlow Serving's GetModelMetadata has them, and beside them what they mean."""
+        inputs = {name for specs in self.signatures.values() for name in specs}
         signatures = {
             name: MessageToDict(signature, preserving_proto_field_name=True)
-            for name, signature in saved.meta_graphs[0].signature_def.items()
-            if name in self.signatures
+            for name, signature in self.signature_defs().items()
         }
         return {
             "model_spec": {"name": self.version.model, "signature_name": "", "version": str(self.number)},
@@ -153,14 +169,17 @@ class LoadedVersion:
         }
 
     def _one_of(self, outputs: Mapping[str, np.ndarray], place: int) -> dict[str, Any]:
-        answer = {name: _plain(value[place]) for name, value in outputs.items()}
+        answer = {name: _plain(value[place], name.endswith(_BYTES)) for name, value in outputs.items()}
         if UNKNOWN_CELLS in answer:
             answer[UNKNOWN_CELLS] = [name for name in answer[UNKNOWN_CELLS] if name]
         return self.kind.trimmed(answer)
 
 
-def _not_finite(names: Sequence[str]) -> Refusal:
-    return Refusal(500, f"the version gives no finite number in {', '.join(names)}; it is wrong, and not your input")
+def _not_finite(names: Sequence[str], instance: Instance) -> Refusal:
+    said = f"the version gives no finite number in {', '.join(names)}"
+    if all(np.isfinite(value).all() for value in instance.values() if value.dtype.kind == "f"):
+        return Refusal(500, f"{said}; it is wrong, and not your input")
+    return RefusedByVersion(400, f"{said}, as your input has NaN or infinity; send finite numbers")
 
 
 def _inputs(signature: Any, kind: InputKind) -> dict[str, InputSpec]:
@@ -176,9 +195,11 @@ def _usual(value: np.ndarray) -> np.ndarray:
     return value.astype(np.float32) if value.dtype.kind == "V" else value
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, is_binary: bool) -> Any:
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
     if isinstance(value, list):
-        return [_plain(part) for part in value]
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        return [_plain(part, is_binary) for part in value]
+    if isinstance(value, bytes):
+        return {"b64": base64.b64encode(value).decode()} if is_binary else value.decode("utf-8", "replace")
+    return value

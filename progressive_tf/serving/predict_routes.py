@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeVar
 
 import anyio
 from fastapi import APIRouter, Request
@@ -15,15 +16,18 @@ from fastapi.responses import JSONResponse
 
 from progressive_tf.serving.batching import Computed
 from progressive_tf.serving.described import LABEL_BEFORE
-from progressive_tf.serving.instances import PredictRequest, read_request, reply
+from progressive_tf.serving.instances import PredictRequest, Signatures
 from progressive_tf.serving.limits import Refusal
 from progressive_tf.serving.loaded import LoadedVersion, RefusedByVersion
-from progressive_tf.serving.metrics import Unread
+from progressive_tf.serving.replies import Reply
 from progressive_tf.serving.request_log import Prediction
 from progressive_tf.serving.second_answers import Given
 from progressive_tf.serving.served_rows import ServedRequest
-from progressive_tf.serving.server import Body, Server, json_body
+from progressive_tf.serving.server import Server, json_body
 from progressive_tf.serving.standing import Answering, answering_for
+from progressive_tf.serving.verbs import PREDICT, Verb
+
+Made = TypeVar("Made")
 
 _PREDICTION = json_body(
     {
@@ -42,25 +46,25 @@ _PREDICTION = json_body(
 
 def predict_routes(server: Server) -> APIRouter:
     """Returns the routes."""
-    routes, unread = APIRouter(), Unread(server.served.model.name, server.metrics)
+    routes = APIRouter()
 
     @routes.post("/v1/models/{model}:predict", openapi_extra=_PREDICTION)
     async def predict_by_traffic(request: Request, model: str) -> JSONResponse:
         """Answers by stable, or by the canary if the caller's key is among its share."""
         server.check_name(model)
-        return await _predict(server, unread, request)
+        return await respond(server, PREDICT, request)
 
     @routes.post("/v1/models/{model}/versions/{version}:predict", openapi_extra=_PREDICTION)
     async def predict_by_version(request: Request, model: str, version: str) -> JSONResponse:
         """Answers by one version."""
         server.check_name(model)
-        return await _predict(server, unread, request, version=version)
+        return await respond(server, PREDICT, request, version=version)
 
     @routes.post("/v1/models/{model}/labels/{label}:predict", openapi_extra=_PREDICTION)
     async def predict_by_label(request: Request, model: str, label: str) -> JSONResponse:
         """Answers by the version that an alias points to."""
         server.check_name(model)
-        return await _predict(server, unread, request, label=label)
+        return await respond(server, PREDICT, request, label=label)
 
     for path in ("versions/{version}/labels/{rest:path}", "labels/{label}/versions/{rest:path}"):
         routes.add_api_route(f"/v1/models/{{model}}/{path}", _both, methods=["GET", "POST"], include_in_schema=False)
@@ -71,66 +75,126 @@ async def _both() -> None:
     raise Refusal(400, "a version and a label: name one of the two")
 
 
-async def _predict(
-    server: Server, unread: Unread, request: Request, version: str | None = None, label: str | None = None
+async def respond(
+    server: Server, verb: Verb, request: Request, version: str | None = None, label: str | None = None
 ) -> JSONResponse:
+    """Returns the reply to a request, by the version or the alias that its path names, if it names one."""
     began = time.monotonic()
-    served, metrics = server.served, server.metrics
     server.tokens.check_predict(request)
-    body = await server.incoming.body(request)  # it takes no place of a request before it is whole
+    body = await server.incoming.body(request, not_finite=True)  # it takes no place of a request before it is whole
     with server.incoming.one():
         key, caller = server.callers.of(request, body.fields)
-        answering, alias = answering_for(served.standing, served.model.name, version, label, key)
-        loaded, split = answering.loaded, served.standing.split
-        step, stable, share = (split.step, split.stable, split.percent) if split else (0, None, 0.0)
-        noted = ServedRequest(0.0, loaded.number, alias, step, 500, 0.0, caller=caller, stable=stable)
-        asked: PredictRequest | None = None
-        predictions, refused = list[Prediction](), False
-        try:
-            with answering.held():
-                asked = await _read(server, body, loaded)
-                is_canary = split is not None and loaded.number == split.canary
-                with server.incoming.of_canary(caller, share) if is_canary else contextlib.nullcontext():
-                    predictions, computed = await _answer(server, answering, asked, began, noted)
-            response = _response(server, loaded, asked, predictions)
-            noted = replace(noted, status=200)  # only now: what cannot be written as JSON is no answer
-            if computed is not None:
-                noted = replace(noted, computed=computed.seconds, size=computed.size)
-            unread.note(loaded.number, [prediction.outputs for prediction in predictions])
-        except Refusal as refusal:
-            beside = served.beside(alias, loaded.number)
-            if asked is None and beside is not None:
-                asked = await _read_by_other(server, answering, beside, body)
-                refused = asked is not None
-            refused = refused or isinstance(refusal, RefusedByVersion)
-            noted = replace(noted, status=refusal.status, failed=False if refusal.is_own else None)
-            raise
-        finally:
-            log = server.request_log
-            noted = replace(noted, time=log.clock.now(), seconds=time.monotonic() - began)
-            which = (served.model.name, loaded.number, alias)
-            metrics.requests.labels(*which, noted.status).inc()
-            metrics.latency.labels(*which).observe(noted.seconds)
-            if refused and asked is not None:
-                served.note_refusal(noted, asked)
-            else:
-                log.add_request(noted, predictions if noted.status == 200 else (), loaded.kind)
-            if noted.status >= 500 and noted.is_failure and asked is not None:
-                served.note_failure(noted, asked)
-    return response
+        wanted = Wanted(verb, body.fields, body.size, key, caller, version, label, began)
+        return await answer(server, wanted, partial(_reply, verb))
 
 
-def _response(
-    server: Server, loaded: LoadedVersion, asked: PredictRequest, predictions: Sequence[Prediction]
-) -> JSONResponse:
-    return JSONResponse(
+def _reply(verb: Verb, answered: Answered) -> Reply:
+    return Reply(
         {
-            **reply(asked.form, [_with_label_before(server, loaded, prediction.outputs) for prediction in predictions]),
-            "labels": loaded.labels,
-            "version": str(loaded.number),
-            "prediction_ids": [prediction.id for prediction in predictions],
+            **verb.reply(answered.asked, answered.loaded, answered.outputs),
+            "labels": answered.loaded.labels,
+            "version": str(answered.loaded.number),
+            "prediction_ids": answered.ids,
         }
     )
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a caller wants answered, whichever way it came.
+
+    Args:
+        verb: what is asked of the model.
+        body: what it is asked about, JSON-like or with arrays, as the verb reads it.
+        size: of it, in bytes.
+        key: the caller's, see `Callers`.
+        caller: the number that stands for the caller.
+        version: the number of the version that is named, if one is.
+        label: the alias that is named, if one is.
+        began: when its first byte came, by the monotonic clock.
+        outputs: the names of those that the caller wants; none for all.
+    """
+
+    verb: Verb
+    body: Mapping[str, Any]
+    size: int
+    key: str
+    caller: int
+    version: str | None
+    label: str | None
+    began: float
+    outputs: Collection[str] = ()
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a caller is answered.
+
+    Args:
+        loaded: the version that answers.
+        asked: what it was asked, as it reads it.
+        outputs: of each instance, by name, JSON-like.
+        ids: of each instance, for feedback.
+    """
+
+    loaded: LoadedVersion
+    asked: PredictRequest
+    outputs: list[Mapping[str, Any]]
+    ids: list[str]
+
+
+async def answer(server: Server, wanted: Wanted, write: Callable[[Answered], Made]) -> Made:
+    """Returns the reply of the version that is named, or that the caller's key leads to, and notes what became of it.
+
+    Args:
+        server: whose versions answer.
+        wanted: what is asked.
+        write: makes the reply of the answers.
+
+    Raises:
+        Refusal: there is no answer.
+    """
+    served, metrics = server.served, server.metrics
+    answering, alias = answering_for(served.standing, served.model.name, wanted.version, wanted.label, wanted.key)
+    loaded, split = answering.loaded, served.standing.split
+    step, stable, share = (split.step, split.stable, split.percent) if split else (0, None, 0.0)
+    noted = ServedRequest(0.0, loaded.number, alias, step, 500, 0.0, caller=wanted.caller, stable=stable)
+    asked: PredictRequest | None = None
+    predictions, refused = list[Prediction](), False
+    try:
+        with answering.held():
+            asked = await _read(server, wanted, loaded.signatures)
+            wanted.verb.check(loaded, asked.signature, wanted.outputs)
+            is_canary = split is not None and loaded.number == split.canary
+            with server.incoming.of_canary(wanted.caller, share) if is_canary else contextlib.nullcontext():
+                predictions, computed = await _predictions(server, answering, asked, wanted.began, noted)
+        outputs = [_with_label_before(server, loaded, prediction.outputs) for prediction in predictions]
+        made = write(Answered(loaded, asked, outputs, [prediction.id for prediction in predictions]))
+        noted = replace(noted, status=200)  # only now: what cannot be written is no answer
+        if computed is not None:
+            noted = replace(noted, computed=computed.seconds, size=computed.size)
+        server.unread.note(loaded.number, [prediction.outputs for prediction in predictions])
+    except Refusal as refusal:
+        beside = served.beside(alias, loaded.number)
+        if asked is None and beside is not None:
+            asked = await _read_by_other(server, answering, beside, wanted)
+            refused = asked is not None
+        refused = refused or isinstance(refusal, RefusedByVersion)
+        noted = replace(noted, status=refusal.status, failed=False if refusal.is_own else None)
+        raise
+    finally:
+        log = server.request_log
+        noted = replace(noted, time=log.clock.now(), seconds=time.monotonic() - wanted.began)
+        which = (served.model.name, loaded.number, alias)
+        metrics.requests.labels(*which, noted.status).inc()
+        metrics.latency.labels(*which).observe(noted.seconds)
+        if refused and asked is not None:
+            served.note_refusal(noted, asked)
+        else:
+            log.add_request(noted, predictions if noted.status == 200 else (), loaded.kind)
+        if noted.status >= 500 and noted.is_failure and asked is not None:
+            served.note_failure(noted, asked)
+    return made
 
 
 def _with_label_before(server: Server, loaded: LoadedVersion, outputs: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -141,21 +205,24 @@ def _with_label_before(server: Server, loaded: LoadedVersion, outputs: Mapping[s
     return {**outputs, LABEL_BEFORE: before.get(outputs["label"])} if before and "label" in outputs else outputs
 
 
-async def _read(server: Server, body: Body, loaded: LoadedVersion) -> PredictRequest:
-    return await server.incoming.walk(body.size, lambda: read_request(body.fields, loaded.signatures, server.limits))
+async def _read(server: Server, wanted: Wanted, signatures: Signatures) -> PredictRequest:
+    read = partial(wanted.verb.read, wanted.body, signatures, server.limits)
+    return await server.incoming.walk(wanted.size, read)
 
 
-async def _read_by_other(server: Server, answering: Answering, other: Answering, body: Body) -> PredictRequest | None:
-    """Returns what another version is asked by a body that one cannot read; None where it cannot either."""
+async def _read_by_other(
+    server: Server, answering: Answering, other: Answering, wanted: Wanted
+) -> PredictRequest | None:
+    """Returns what another version is asked by what one cannot read; None where it cannot either."""
     if other.loaded.signatures == answering.loaded.signatures:
         return None
     try:
-        return await _read(server, body, other.loaded)
+        return await _read(server, wanted, other.loaded.signatures)
     except Refusal:
         return None
 
 
-async def _answer(
+async def _predictions(
     server: Server, answering: Answering, request: PredictRequest, began: float, noted: ServedRequest
 ) -> tuple[list[Prediction], Computed | None]:
     """Returns the answers, and what the network took for them; None where nothing is asked."""

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 import anyio
@@ -18,7 +19,8 @@ from starlette.requests import ClientDisconnect
 from progressive_tf.serving.callers import Callers
 from progressive_tf.serving.json_body import read_body
 from progressive_tf.serving.limits import SLOW_SECONDS, Limits, Refusal
-from progressive_tf.serving.metrics import Metrics
+from progressive_tf.serving.metrics import Metrics, Unread
+from progressive_tf.serving.packed import unpacked
 from progressive_tf.serving.request_log import RequestLog
 from progressive_tf.serving.served_model import ServedModel
 from progressive_tf.serving.standing import Answering, answering_for
@@ -135,20 +137,23 @@ class Incoming:
             self._of_canary[caller] -= 1
             self._of_canary += Counter()  # forgets who has none
 
-    async def body(self, request: Request, may_be_empty: bool = False) -> Body:
-        """Returns a request's body.
+    async def body(self, request: Request, may_be_empty: bool = False, not_finite: bool = False) -> Body:
+        """Returns a request's body, unpacked.
 
         Args:
             request: whose body nobody has read.
             may_be_empty: whether nothing is as good as an empty object.
+            not_finite: whether NaN, Infinity and -Infinity are numbers in it, as in TensorFlow Serving's REST.
 
         Raises:
-            Refusal: it is too large (413), does not come, or too slowly (408), ends early, or is no JSON object (400).
+            Refusal: it is too large (413), does not come, or too slowly (408), ends early, is damaged or no JSON object
+                (400), or is packed in a way that is not known (415).
         """
         content = await self._bytes(request)
         if may_be_empty and not content.strip():
             return Body({}, len(content))
-        return Body(await self.walk(len(content), lambda: read_body(content, self._limits)), len(content))
+        fields = await self.walk(len(content), lambda: read_body(content, self._limits, not_finite))
+        return Body(fields, len(content))
 
     async def walk(self, size: int, work: Callable[[], Made]) -> Made:
         """Returns what work comes to that walks a body of so many bytes; of a large one in a thread, where it holds up
@@ -173,7 +178,8 @@ class Incoming:
         try:
             with anyio.fail_after(min(seconds, SLOW_SECONDS)) as reading:
                 began = anyio.current_time()
-                async for part in request.stream():
+                encoding = request.headers.get("content-encoding", "")
+                async for part in unpacked(request.stream(), encoding, most):
                     size += len(part)
                     if size > most:
                         raise too_large
@@ -214,6 +220,11 @@ class Server:
         self.incoming.close()
         for threads in (self.releasing, self.taking_back):
             threads.shutdown(wait=False, cancel_futures=True)
+
+    @cached_property
+    def unread(self) -> Unread:
+        """What counts answers to inputs that were not read as a whole."""
+        return Unread(self.served.model.name, self.metrics)
 
     def check_name(self, model: str) -> None:
         """Raises Refusal, 404, where a path names another model."""

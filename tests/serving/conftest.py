@@ -50,13 +50,14 @@ def starting(folder: Path) -> Iterator[Callable[..., TestClient]]:
             raises: bool = True,
             callers: Callers | None = None,
             says_label_before: bool = False,
+            grpc_at: tuple[str, int] | None = None,
             **limits: Any,
         ) -> TestClient:
             metrics, limited = Metrics(), Limits(**limits)
             settings = logging or request_log.LogSettings()
             kept = request_log.RequestLog(Store(folder / "served.sqlite"), settings, metrics)
             served = served_model.ServedModel(model, limited, batching or BatchSettings(most=4), metrics, kept)
-            app = make_app(served, limited, metrics, kept, tokens, callers, says_label_before)
+            app = make_app(served, limited, metrics, kept, tokens, callers, says_label_before, grpc_at)
             client = stack.enter_context(TestClient(app, raise_server_exceptions=raises))
             wait_until(lambda: client.get("/readyz").status_code == 200)
             return client

@@ -183,6 +183,55 @@ def of_two_inputs() -> Callable[[Path], None]:
 
 
 @exported_once
+def of_every_type() -> Callable[[Path], None]:
+    """Returns what exports a model of two numbers and whether they are exchanged, with bytes and any number beside its
+    answer.
+    """
+
+    def export(folder: Path) -> None:
+        import tensorflow as tf
+
+        specs = [tf.TensorSpec([None, 2], tf.float32, name="numbers"), tf.TensorSpec([None], tf.bool, name="exchanged")]
+
+        class Small(tf.Module):
+            @tf.function(input_signature=specs)
+            def serve(self, numbers: Any, exchanged: Any) -> dict[str, Any]:
+                numbers = tf.where(exchanged[:, tf.newaxis], tf.reverse(numbers, [1]), numbers)
+                is_left = numbers[:, 0] > numbers[:, 1]
+                return {
+                    "probabilities": tf.nn.softmax(tf.clip_by_value(numbers, -9.0, 9.0)),
+                    "label": tf.where(is_left, "negative", "positive"),
+                    "seen_bytes": tf.where(is_left, b"\xff\x00", b"a"),
+                    "ratio": numbers[:, 0] / numbers[:, 1],
+                    "is_left": is_left,
+                }
+
+        model = Small()
+        tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})
+
+    return export
+
+
+@exported_once
+def half_plus_three() -> Callable[[Path], None]:
+    """Returns what exports the model of TensorFlow Serving's own examples."""
+
+    def export(folder: Path) -> None:
+        import tensorflow as tf
+
+        class Small(tf.Module):
+            @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+            def serve(self, x: Any) -> dict[str, Any]:
+                return {"y": x / 2 + 3}
+
+        model = Small()
+        names = ("serving_default", "tensorflow/serving/regress")
+        tf.saved_model.save(model, str(folder), signatures=dict.fromkeys(names, model.serve))
+
+    return export
+
+
+@exported_once
 def translator(number: int = 1, wrong: float = 0.0) -> Callable[[Path], None]:
     """Returns what exports a model that writes a text in capitals, and gives tokens back.
 

@@ -508,7 +508,7 @@ def test_what_cannot_be_written_as_json_is_an_error_everywhere(
     wrong, answer = list[Any](), LoadedVersion.answer
     monkeypatch.setattr(LoadedVersion, "answer", lambda *given: [{"label": wrong[0]}] if wrong else answer(*given))
     client = start(model, raises=False)
-    for each in ("half of a pair: \ud83d", float("nan"), object()):
+    for each in ("half of a pair: \ud83d", object()):
         wrong[:] = [each]
         assert client.post(PREDICT, json={"instances": ["a"]}).status_code == 500
     assert 'version="1"} 3.0' in client.get("/metrics").text

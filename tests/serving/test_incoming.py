@@ -128,15 +128,15 @@ def test_what_no_input_has_is_refused_before_it_is_walked(
         raise AssertionError("walked")
 
     monkeypatch.setattr(instances, "_strings", value)
-    monkeypatch.setattr(instances, "_named", value)
+    monkeypatch.setattr(instances, "named", value)
     for body, status, said in (
         ({"instances": [["a"] * 1000]}, 400, "string expected; got shape [1000]"),
         ({"instances": [[["a"], ["b"]]]}, 400, "string expected; got shape [2, 1]"),
     ):
-        monkeypatch.setattr(instances, "_named", lambda row, *given: row)
+        monkeypatch.setattr(instances, "named", lambda row, *given: row)
         found = client.post(PREDICT, json=body)
         assert (found.status_code, said in found.json()["error"]) == (status, True), found.text
-    monkeypatch.setattr(instances, "_named", value)
+    monkeypatch.setattr(instances, "named", value)
     found = client.post(PREDICT, json={"instances": ["a"] * 4})
     assert (found.status_code, found.json()["error"]) == (413, "4 instances; at most 3 in one request")
 

@@ -26,11 +26,13 @@ SIGNATURES = {
     "files": {"image": InputSpec(np.dtype(object), (), is_image=True)},
     "tokens": {"tokens": InputSpec(np.dtype(object), (None,))},
     "written": {"inputs": InputSpec(np.dtype(np.int32), (None,))},
+    "flags": {"flags": InputSpec(np.dtype(bool), (2,))},
 }
 
 
 def asked(limits: Limits | None = None, **body: Any) -> Any:
-    return read_request(read_body(json.dumps(body).encode(), Limits()), SIGNATURES, limits or Limits())
+    allowed = body.pop("not_finite", False)
+    return read_request(read_body(json.dumps(body).encode(), Limits(), allowed), SIGNATURES, limits or Limits())
 
 
 @pytest.mark.parametrize(
@@ -67,6 +69,28 @@ def test_numbers_come_as_they_were_written(rows: list[list[float]]) -> None:
     assert [each["numbers"].tolist() for each in request.instances] == rows
 
 
+def test_nan_and_infinity_are_numbers_where_tensorflow_serving_has_them() -> None:
+    rows = [[float("nan"), float("inf"), -float("inf")]]
+    for form in ({"instances": rows}, {"inputs": {"numbers": rows}}):
+        (found,) = asked(**form, signature_name="numbers", not_finite=True).instances
+        np.testing.assert_array_equal(found["numbers"], rows[0])
+    for too_large in (b"1e999", b"-1e999", b"9" * 400 + b".0"):
+        with pytest.raises(Refusal, match="is too large for a number"):
+            read_body(b'{"instances": [' + too_large + b"]}", Limits(), not_finite=True)
+
+
+def test_true_and_false_are_inputs_of_that_type() -> None:
+    (found,) = asked(instances=[[True, False]], signature_name="flags").instances
+    assert (found["flags"].tolist(), found["flags"].dtype) == ([True, False], bool)
+
+
+def test_an_empty_signature_name_means_the_default_one() -> None:
+    assert asked(instances=["a"], signature_name="").signature == "serving_default"
+    for wrong in (None, 0, [], False):
+        with pytest.raises(Refusal, match="signature_name: one of"):
+            asked(instances=["a"], signature_name=wrong)
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [
@@ -74,7 +98,7 @@ def test_numbers_come_as_they_were_written(rows: list[list[float]]) -> None:
         ({"instances": [], "inputs": []}, "got both"),
         ({"instances": ["a"], "instance": []}, "unknown key 'instance'"),
         ({"instances": "a"}, "instances: a list expected; got str"),
-        ({"instances": ["a"], "signature_name": "other"}, "signature_name: one of columns, files, numbers"),
+        ({"instances": ["a"], "signature_name": "other"}, "signature_name: one of columns, files, flags"),
         ({"instances": ["a"], "signature_name": 1}, "signature_name: one of"),
         ({"instances": [1]}, r"instances\[0\].text: a string, or {\"b64\": …}, expected; got int"),
         ({"instances": ["a", None]}, r"instances\[1\].text: a string"),
@@ -100,9 +124,13 @@ def test_numbers_come_as_they_were_written(rows: list[list[float]]) -> None:
         ({"instances": [[1, 2, [3]]], "signature_name": "numbers"}, "several lengths"),
         ({"instances": [[1, 2, 1e300]], "signature_name": "numbers"}, "too large for float32"),
         ({"instances": [[True, True, True]], "signature_name": "numbers"}, "no number"),
-        ({"instances": [[1, 2, 10**400]], "signature_name": "numbers"}, "too large for float32"),
+        ({"instances": [[1, 2, 10**400]], "signature_name": "numbers"}, "too large for a number"),
         ({"instances": [[1, "x" * 5]], "signature_name": "numbers"}, "no number"),
         ({"instances": [[True, 2, 3]], "signature_name": "numbers"}, "no number"),
+        ({"instances": [[1, 2, float("nan")]], "signature_name": "numbers"}, "NaN is no number in JSON"),
+        ({"instances": [[0, 1]], "signature_name": "flags"}, r"bool \[2\] expected; got something that is no true or"),
+        ({"instances": [[True]], "signature_name": "flags"}, r"bool \[2\] expected; got shape \[1\]"),
+        ({"instances": [float("nan")], "signature_name": "written", "not_finite": True}, "whole numbers"),
         ({"instances": [[[[1, 2, 256]]]], "signature_name": "pixels"}, "whole numbers from 0 to 255"),
         ({"instances": [[[[1, 2, 0.5]]]], "signature_name": "pixels"}, "whole numbers from 0 to 255"),
         ({"instances": [{"b64": "YQ=="}], "signature_name": "files"}, "no JPEG, PNG, GIF or BMP"),
@@ -138,6 +166,7 @@ def test_what_is_no_json_is_refused(body: bytes, said: str) -> None:
     [
         (Limits(instances=2), {"instances": ["a"] * 3}, "3 instances; at most 2"),
         (Limits(text_bytes=2), {"instances": ["äb"]}, "3 bytes of text; at most 2"),
+        (Limits(text_bytes=2), {"instances": [{"b64": "YWJj"}]}, "3 bytes of text; at most 2"),
         (
             Limits(tokens=2),
             {"instances": [[1, 2], [1, 2, 3]], "signature_name": "written"},

@@ -79,13 +79,14 @@ def test_what_the_flags_say_reaches_the_server(
     monkeypatch.setenv(RELEASE_TOKEN_VARIABLE, "operator")
     (tmp_path / "token").write_text("secret\n")
     limits = ("--max-body", "200", "--max-instances", "2", "--max-text", "50", "--log-inputs", "1")
-    limits += ("--callers-by", "header")
+    limits += ("--callers-by", "header", "--grpc-port", "0")
     with pytest.raises(SystemExit) as ended:
         run_command(app, flags(model, "--port", "0", "--token-file", str(tmp_path / "token"), *limits))
     assert not ended.value.code
     assert (given["host"], given["port"]) == ("127.0.0.1", 0)
     caller = {"Authorization": "Bearer secret"}
     with TestClient(given["served"]) as client:
+        assert client.app.state.grpc.port > 0  # type: ignore[attr-defined]
         wait_until(lambda: client.get("/readyz").status_code == 200)
         assert client.post(PREDICT, json={"instances": ["a"]}).status_code == 401
         for texts, status in ((["a" * 300], 413), (["a"] * 3, 413), (["a" * 60], 413), (["a"], 200)):
@@ -137,6 +138,15 @@ def test_a_wrong_flag_ends_it_at_once(
     assert refused(versions, *arguments) == 2
     error = capsys.readouterr().err
     assert said in error
+    assert "Traceback" not in error
+
+
+def test_a_port_that_is_taken_ends_it_at_once(versions: ModelVersions, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert refused(versions, "--grpc-port", str(port)) == 2
+    error = capsys.readouterr().err
+    assert f"--grpc-port {port}: nothing can listen on 127.0.0.1:{port}" in error.replace("\n", " ")
     assert "Traceback" not in error
 
 

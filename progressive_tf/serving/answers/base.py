@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ from progressive_tf.models.preprocessing import INPUT_TOKENS, UNKNOWN_CELLS, USE
 from progressive_tf.serving.fields import is_storable
 from progressive_tf.serving.limits import Refusal
 
-CONFIDENCE, PROBABILITIES = "confidence", "probabilities"
+CONFIDENCE, PROBABILITIES, UNKNOWN_SCORE = "confidence", "probabilities", "unknown_score"
 LONGEST_TEXT = 2**16
 _BESIDE = {CONFIDENCE, PROBABILITIES, INPUT_TOKENS, USED_TOKENS, WINDOWS, UNKNOWN_CELLS}
 
@@ -38,6 +38,7 @@ class ServedAnswers:
     Attributes:
         says: the outputs that are the answer, the label first; where empty, all that neither describe the input nor
             say how sure the answer is.
+        how_sure: the outputs that say how sure the answer is.
         has_categories: whether labels are counted, see `category`.
         in_batches: whether a batch of many takes little longer than one, so that both are warmed up.
         truth_column: of `predictions.parquet`, what is right; None where a stage's answers are no reference.
@@ -45,18 +46,27 @@ class ServedAnswers:
     """
 
     says: ClassVar[tuple[str, ...]] = ()
+    how_sure: ClassVar[tuple[str, ...]] = (PROBABILITIES, CONFIDENCE, UNKNOWN_SCORE)
     has_categories: ClassVar[bool] = False
     in_batches: ClassVar[bool] = True
     truth_column: ClassVar[str | None] = None
     confidence_column: ClassVar[str | None] = None
 
+    def said(self, outputs: Iterable[str]) -> Sequence[str]:
+        """Returns the names of the outputs that are the answer, of outputs by name."""
+        return self.says or [name for name in outputs if name not in _BESIDE]
+
     def label(self, outputs: Mapping[str, Any]) -> Any:
         """Returns what an answer says, JSON-like; None where none of its outputs does."""
-        return next((outputs[name] for name in self._said(outputs) if name in outputs), None)
+        return next((outputs[name] for name in self.said(outputs) if name in outputs), None)
 
     def same(self, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
         """Whether the outputs of two versions say the same."""
-        return all(ours.get(name) == theirs.get(name) for name in self._said({**ours, **theirs}))
+        return all(ours.get(name) == theirs.get(name) for name in self.said({**ours, **theirs}))
+
+    def must_be_finite(self, output: str) -> bool:
+        """Whether a version is wrong that gives NaN or infinity in an output: in the answer, and in how sure it is."""
+        return not self.says or output in (*self.says, *self.how_sure)
 
     def trimmed(self, outputs: dict[str, Any]) -> dict[str, Any]:
         """Returns the outputs of one instance without what fills them up to the length of others in its batch."""
@@ -95,9 +105,6 @@ class ServedAnswers:
     def category(self, label: Any) -> str | None:
         """Returns what a label is counted as; None where nearly every answer is another."""
         return None
-
-    def _said(self, outputs: Mapping[str, Any]) -> Sequence[str]:
-        return self.says or [name for name in outputs if name not in _BESIDE]
 
 
 def probabilities_of(outputs: Mapping[str, Any]) -> Sequence[float] | None:

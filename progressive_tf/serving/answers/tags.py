@@ -14,6 +14,7 @@ class ServedTags(ServedClasses):
     """A tag for each word, and where entities begin and end; an older version may give entities alone."""
 
     says = (_TAGS, "kind", "start", "end")
+    how_sure = (*ServedClasses.how_sure, "score")
     truth_column = _TAGS
     confidence_column = None  # a stage's record has it for each word
 
