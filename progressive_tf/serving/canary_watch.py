@@ -59,6 +59,8 @@ class CanaryWatch:
     async def _look(self) -> None:
         split = self._served.standing.split
         if split is None or split.canary is None:
+            if self.latest is not None:
+                await self._request_log.forget_counts()
             self.latest = None
             self._metrics.canary_decision.clear()
             return
@@ -69,7 +71,7 @@ class CanaryWatch:
             return
         counts = [await self._counts(step, split.stable, schedule) for step in steps_of_rollout(entries)]
         proof = await self._proof(CANARY, rollout, split.stable, schedule)
-        self.latest = judge(counts, rollout, self._minutes(rollout), schedule, proof)
+        self.latest = await self._in_thread(judge, counts, rollout, self._minutes(rollout), schedule, proof)
         self._count(rollout, self.latest)
         if schedule is not None and schedule.automatic:
             await self._in_thread(self._act, rollout, schedule, self.latest, split.stable)

@@ -34,6 +34,12 @@ class Metrics:
         self.batch_size = histogram(
             "progressive_tf_batch_size", "Instances of a batch.", ["model", "version"], buckets=_SIZES
         )
+        self.queue_wait = histogram(
+            "progressive_tf_queue_wait_seconds",
+            "Seconds that an instance waited for its batch to begin.",
+            ["model", "version"],
+            buckets=(0.001, *_SECONDS),
+        )
         self.shadowed = counter(
             "progressive_tf_shadow_instances",
             "Instances that the shadow, or a second version, was given: it says the same, other, fails, had no time.",
@@ -79,6 +85,15 @@ class Metrics:
             "progressive_tf_unknown_cells",
             "Values of a table's column that say nothing to the version: no number, or a category it has never seen.",
             ["model", "version", "column"],
+        )
+        self.problems = gauge(
+            "progressive_tf_problems",
+            "What is wrong now, as /readyz says it, by what it is about: journal, version, store or token.",
+            ["kind"],
+        )
+        self.store_lost = counter(
+            "progressive_tf_store_lost",
+            "Times that the store's file was gone, or another one in its place, while the server ran.",
         )
         self.queued = gauge("progressive_tf_queued_instances", "Instances that wait for a batch.")
         self.canary_percent = gauge(

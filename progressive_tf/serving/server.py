@@ -154,6 +154,10 @@ class Server:
     callers: Callers
     says_label_before: bool = False
 
+    def problems(self) -> dict[str, tuple[str, ...]]:
+        """Returns what is wrong now, by what it is about."""
+        return self.served.problems | {"store": self.request_log.problems}
+
     def check_name(self, model: str) -> None:
         """Raises Refusal, 404, where a path names another model."""
         name = self.served.model.name

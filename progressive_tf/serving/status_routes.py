@@ -87,7 +87,7 @@ def health_routes(server: Server) -> APIRouter:
             "ready": standing.split is not None,
             "aliases": dict(standing.aliases),
             "canary_percent": standing.split.percent if standing.split else 0.0,
-            "problems": list(standing.problems),
+            "problems": [problem for of_kind in server.problems().values() for problem in of_kind],
         }
         return JSONResponse(body, 200 if standing.split is not None else 503)
 
@@ -96,6 +96,8 @@ def health_routes(server: Server) -> APIRouter:
         """Gives Prometheus' text format."""
         waiting = sum(answering.batcher.queued for answering in served.standing.by_number.values())
         server.metrics.queued.set(waiting)
+        for kind, found in server.problems().items():
+            server.metrics.problems.labels(kind).set(len(found))
         return Response(server.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return routes
