@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from progressive_tf.data.label_spelling import Spelling
 from progressive_tf.errors import unknown_name
 from progressive_tf.serving import fields
+from progressive_tf.serving.access import note_answered
 from progressive_tf.serving.answers import KINDS
 from progressive_tf.serving.answers.base import KnownLabels, ServedAnswers
 from progressive_tf.serving.answers.classes import SERVED
@@ -68,6 +69,7 @@ def feedback_routes(server: Server) -> APIRouter:
                     return await _answered(server, body, server.tokens.is_operator(request))
                 given = _read(body, served)
                 version, kept = await server.request_log.add_feedback(given)
+                note_answered(request.state, None, version)
         about = (
             "unknown label"
             if given.is_unknown_label

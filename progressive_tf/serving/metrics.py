@@ -27,6 +27,14 @@ class Metrics:
         counter, gauge = partial(Counter, registry=self.registry), partial(Gauge, registry=self.registry)
         histogram = partial(Histogram, registry=self.registry)
         which = ["model", "version", "alias"]
+        self.responses = counter(
+            "progressive_tf_http_responses",
+            "Replies to all requests by route, method and status; what no route has is of route other.",
+            ["route", "method", "status"],
+        )
+        self.in_flight = gauge(
+            "progressive_tf_requests_in_flight", "Requests that are being answered, the one for this page among them."
+        )
         self.requests = counter("progressive_tf_requests", "Prediction requests by status.", [*which, "status"])
         self.latency = histogram(
             "progressive_tf_request_seconds", "Seconds from the first byte to the reply.", which, buckets=_SECONDS

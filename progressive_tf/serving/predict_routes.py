@@ -13,6 +13,7 @@ import anyio
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from progressive_tf.serving.access import note_answered
 from progressive_tf.serving.batching import Computed
 from progressive_tf.serving.described import LABEL_BEFORE
 from progressive_tf.serving.instances import PredictRequest, read_body, read_request, reply
@@ -84,6 +85,7 @@ async def _predict(
         loaded, split = answering.loaded, served.standing.split
         step, stable, share = (split.step, split.stable, split.percent) if split else (0, None, 0.0)
         noted = ServedRequest(0.0, loaded.number, alias, step, 500, 0.0, caller=caller, stable=stable)
+        note_answered(request.state, caller, loaded.number)
         asked: PredictRequest | None = None
         predictions, refused = list[Prediction](), False
         try:

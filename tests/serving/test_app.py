@@ -17,7 +17,8 @@ from progressive_tf.registry import Entry, ModelVersions
 from progressive_tf.registry.traffic import Traffic
 from progressive_tf.serving.limits import Limits, Refusal
 from progressive_tf.serving.metrics import Metrics
-from progressive_tf.serving.server import Incoming, Tokens
+from progressive_tf.serving.server import Incoming
+from progressive_tf.serving.tokens import Tokens
 
 PREDICT = f"/v1/models/{MODEL}:predict"
 Start = Callable[..., TestClient]

@@ -110,7 +110,7 @@ def test_what_users_say_unasked_is_no_evidence(store: Store) -> None:
 
 def test_what_is_old_goes(store: Store) -> None:
     store.add([], [], [pair(1), pair(2)])
-    store.prune(102.0)
+    store.prune(102.0, 1e6)
     assert arrays(store) == [[0], [1], [0]]
 
 
