@@ -17,7 +17,7 @@ import numpy as np
 
 from progressive_tf.evaluation.tally import Tally, together
 from progressive_tf.registry.history import CANARY, STABLE
-from progressive_tf.serving.step_counts import NOBODY, NOT_MEASURED, Said, Step, StepCounts, VersionCounts
+from progressive_tf.serving.step_counts import NOT_MEASURED, Said, Step, StepCounts, VersionCounts
 
 # So many requests are counted at a time, so that nobody waits long for the store meanwhile.
 MOST_AT_A_TIME = 20_000
@@ -105,12 +105,21 @@ class StepCounter:
     """
 
     def __init__(self, step: Step, slow_beyond: Mapping[int, float] = NOT_MEASURED) -> None:
-        self.counts = StepCounts(slow_beyond=slow_beyond)
         self._step = step
+        self._slow_beyond = slow_beyond
+        self._counts: StepCounts | None = None
         self._first: int | None = None
         self._after = self._feedback = self._shadow = 0
         self._sides = {alias: _Side() for alias in (CANARY, STABLE)}
-        self._other = NOBODY
+        self._other = _Sum()
+
+    @property
+    def counts(self) -> StepCounts:
+        """All of it; the same object until there is more."""
+        if self._counts is None:
+            canary, stable = (self._sides[alias].counts() for alias in (CANARY, STABLE))
+            self._counts = StepCounts(canary, stable, self._other.tally, self._slow_beyond)
+        return self._counts
 
     def has_counted(self, request: int) -> bool:
         """Whether requests up to this id are among those that have been counted."""
@@ -122,7 +131,7 @@ class StepCounter:
             "step": self._step.number,
             "journal": self._step.journal,
             "stable": self._step.stable,
-            "slow_beyond": json.dumps(self.counts.slow_beyond),
+            "slow_beyond": json.dumps(self._slow_beyond),
         }
         last, feedback, shadow = (
             int(connection.execute(_LAST.format(table)).fetchone()[0]) for table in ("requests", "feedback", "shadows")
@@ -142,8 +151,7 @@ class StepCounter:
             is_changed |= self._add_requests(connection, values)
         self._after, self._feedback, self._shadow = until, feedback, shadow
         if is_changed:
-            canary, stable = (self._sides[alias].counts() for alias in (CANARY, STABLE))
-            self.counts = StepCounts(canary, stable, self._other, self.counts.slow_beyond)
+            self._counts = None
         return until == last
 
     def _add_requests(self, connection: sqlite3.Connection, values: Mapping[str, Any]) -> bool:
@@ -152,7 +160,7 @@ class StepCounter:
             return False
         for alias, tally in asked.items():
             self._sides[alias].failures.add(tally)
-        if self.counts.slow_beyond:
+        if self._slow_beyond:
             for alias, rows in _rows_by_alias(connection.execute(_SLOW, values)).items():
                 self._sides[alias].add_slow(rows)
         for alias, rows in _rows_by_alias(connection.execute(_LABELS, values)).items():
@@ -169,19 +177,27 @@ class StepCounter:
 
     def _add_compared(self, rows: Iterable[tuple[Any, ...]]) -> bool:
         compared = list(rows)
-        self._other = _joined(self._other, _tally(compared)) if compared else self._other
+        if compared:
+            self._other.add(_tally(compared))
         return bool(compared)
 
 
 class _Sum:
-    """The tally of all that was added."""
+    """The tally of all that was added, which is put together once somebody asks for it."""
 
     def __init__(self) -> None:
-        self.tally = NOBODY
+        self._added = list[Tally]()
 
     def add(self, tally: Tally) -> None:
         """Adds what is new."""
-        self.tally = _joined(self.tally, tally)
+        self._added.append(tally)
+
+    @property
+    def tally(self) -> Tally:
+        """The tally."""
+        if len(self._added) != 1:
+            self._added = [together(self._added)]
+        return self._added[0]
 
 
 class _SaidSoFar:
@@ -189,22 +205,28 @@ class _SaidSoFar:
 
     def __init__(self) -> None:
         self._codes: dict[str, int] = {}
-        self._rows = np.empty((3, 0), np.int64)  # callers, codes, counts
+        self._added = [np.empty((3, 0), np.int64)]  # callers, codes, counts
 
     def add(self, rows: Iterable[tuple[int, str, int]]) -> None:
         """Adds answers of callers to a label."""
         new = [(caller, self._codes.setdefault(label, len(self._codes)), count) for caller, label, count in rows]
-        every = np.concatenate([self._rows, np.array(new, np.int64).reshape(-1, 3).T], axis=1)
-        every = every[:, np.lexsort(every[1::-1])]
-        is_first = np.ones(every.shape[1], bool)
-        is_first[1:] = (every[:2, 1:] != every[:2, :-1]).any(axis=0)
-        begins = np.flatnonzero(is_first)
-        self._rows = np.stack([every[0, begins], every[1, begins], np.add.reduceat(every[2], begins)])
+        self._added.append(np.array(new, np.int64).reshape(-1, 3).T)
 
     def said(self) -> Said:
         """Returns all of it."""
-        callers, codes, counts = self._rows
+        if len(self._added) > 1:
+            self._added = [_each_once(np.concatenate(self._added, axis=1))]
+        callers, codes, counts = self._added[0]
         return Said(callers, codes, counts, tuple(self._codes))
+
+
+def _each_once(rows: np.ndarray) -> np.ndarray:
+    """Returns rows of callers, codes and counts, int64 [3, rows], with one for each caller and code."""
+    every = rows[:, np.lexsort(rows[1::-1])]
+    is_first = np.ones(every.shape[1], bool)
+    is_first[1:] = (every[:2, 1:] != every[:2, :-1]).any(axis=0)
+    begins = np.flatnonzero(is_first)
+    return np.stack([every[0, begins], every[1, begins], np.add.reduceat(every[2], begins)])
 
 
 class _Side:
@@ -241,10 +263,6 @@ class _Side:
             {size: found.tally for size, found in sorted(each.items())} for each in (self._slow, self._first_slow)
         )
         return VersionCounts(self.failures.tally, slow, first_slow, self.right.tally, self.said.said())
-
-
-def _joined(counted: Tally, new: Tally) -> Tally:
-    return together([counted, new])
 
 
 def _tally(rows: Iterable[tuple[int, int, int]]) -> Tally:
