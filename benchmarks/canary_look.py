@@ -93,9 +93,8 @@ def main() -> None:
             slices.append(time.process_time() - began)
             if is_all:
                 break
-        console.print(
-            f"{arguments.requests:,} requests in full: {sum(slices):.2f} s, at most {max(slices):.2f} s at a time, of CPU"
-        )
+        in_full = f"{sum(slices):.2f} s, at most {max(slices):.2f} s at a time, of CPU"
+        console.print(f"{arguments.requests:,} requests in full: {in_full}")
         for _ in range(LOOKS):
             keep(store, list(requests(number, MORE, STEP, generator)))
             number += MORE

@@ -14,14 +14,16 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from serving_fakes import MODEL, classifier, release, wait_until
+from serving_fakes import LONGEST, MODEL, classifier, release, wait_until
 
 from progressive_tf.registry import ModelVersions, Registry
 from progressive_tf.registry.journal import Entry
 from progressive_tf.registry.traffic import Traffic
 from progressive_tf.serving import request_log as request_log_module
+from progressive_tf.serving import served_model
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.request_log import LogSettings, Prediction, RequestLog
+from progressive_tf.serving.served_model import ServedModel
 from progressive_tf.serving.served_rows import Feedback, ServedRequest
 from progressive_tf.serving.store import Store, StoreError, StoreGone
 
@@ -221,6 +223,31 @@ def test_a_damaged_version_stays_a_problem_while_the_registry_is_away(
     (tmp_path / "registry").rename(tmp_path / "away")
     wait_until(lambda: "is missing or empty" in problems())
     assert "version 2" in problems()
+
+
+def test_what_did_not_load_is_tried_at_once_when_an_operator_asks(
+    model: ModelVersions, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers, follow = list[ServedModel](), ServedModel.follow
+
+    async def noted(self: ServedModel) -> None:
+        servers.append(self)
+        await follow(self)
+
+    monkeypatch.setattr(ServedModel, "follow", noted)
+    monkeypatch.setattr(served_model, "RETRY_SECONDS", LONGEST)
+    Traffic(model).start_canary(2, 50)
+    damaged = model.version(2).folder / "saved_model.pb"
+    whole = damaged.read_bytes()
+    damaged.chmod(0o644)
+    damaged.write_bytes(b"no model")
+    client = start(model)
+    wait_until(lambda: "version 2" in "".join(client.get("/readyz").json()["problems"]))
+    damaged.write_bytes(whole)
+    assert client.portal is not None
+    client.portal.call(servers[0].read_again)
+    wait_until(lambda: client.get("/readyz").json()["aliases"] == {"stable": 1, "canary": 2})
+    assert client.get("/readyz").json()["problems"] == []
 
 
 def test_a_registry_that_is_made_anew_in_its_place_is_said(
