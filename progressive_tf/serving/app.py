@@ -100,7 +100,7 @@ def make_app(
     for routes in (
         *(routes(server) for routes in (feedback_routes, release_routes, predict_routes)),
         model_routes(server, watch),
-        health_routes(server, signals),
+        health_routes(server, watch, signals),
     ):
         app.include_router(routes)
         known += routes.routes

@@ -96,7 +96,7 @@ class Metrics:
         )
         self.problems = gauge(
             "progressive_tf_problems",
-            "What is wrong now, as /readyz says it, by what it is about: journal, version, store or token.",
+            "What is wrong now, as /readyz says it, by what it is about: journal, version, canary, store or token.",
             ["kind"],
         )
         self.store_lost = counter(

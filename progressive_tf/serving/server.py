@@ -108,7 +108,7 @@ class Server:
     says_label_before: bool = False
 
     def problems(self) -> dict[str, tuple[str, ...]]:
-        """Returns what is wrong now, by what it is about."""
+        """Returns what is wrong now with all but the canary, by what it is about."""
         return self.served.problems | {"store": self.request_log.problems, "token": self.tokens.problems}
 
     def check_name(self, model: str) -> None:

@@ -71,9 +71,12 @@ def model_routes(server: Server, watch: CanaryWatch) -> APIRouter:
     return routes
 
 
-def health_routes(server: Server, signals: Signals) -> APIRouter:
+def health_routes(server: Server, watch: CanaryWatch, signals: Signals) -> APIRouter:
     """Returns the routes about the process, which `signals` may be ending."""
     routes, served = APIRouter(), server.served
+
+    def problems() -> dict[str, tuple[str, ...]]:
+        return server.problems() | {"canary": watch.problems}
 
     @routes.head("/healthz", include_in_schema=False)
     @routes.get("/healthz")
@@ -92,7 +95,7 @@ def health_routes(server: Server, signals: Signals) -> APIRouter:
             "draining": signals.is_draining,
             "aliases": dict(standing.aliases),
             "canary_percent": standing.split.percent if standing.split else 0.0,
-            "problems": [problem for of_kind in server.problems().values() for problem in of_kind],
+            "problems": [problem for of_kind in problems().values() for problem in of_kind],
         }
         return JSONResponse(body, 200 if is_ready else 503)
 
@@ -102,7 +105,7 @@ def health_routes(server: Server, signals: Signals) -> APIRouter:
         """Gives Prometheus' text format."""
         waiting = sum(answering.batcher.queued for answering in served.standing.by_number.values())
         server.metrics.queued.set(waiting)
-        for kind, found in server.problems().items():
+        for kind, found in problems().items():
             server.metrics.problems.labels(kind).set(len(found))
         return Response(server.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
