@@ -18,13 +18,14 @@ from progressive_tf.serving.answers import KINDS
 from progressive_tf.serving.answers.base import KnownLabels, ServedAnswers
 from progressive_tf.serving.answers.classes import SERVED
 from progressive_tf.serving.instances import read_body
+from progressive_tf.serving.kept_rows import UnlikeAnswer
 from progressive_tf.serving.limits import Refusal
 from progressive_tf.serving.loaded import LoadedVersion
 from progressive_tf.serving.proof import two_to_compare
 from progressive_tf.serving.served_model import ServedModel
 from progressive_tf.serving.served_rows import Feedback
 from progressive_tf.serving.server import Server, json_body
-from progressive_tf.serving.store import StoreError, UnlikeAnswer
+from progressive_tf.serving.store import StoreError
 
 _KEYS = ("prediction_id", "question_id", "label", "correct", "rating", "comment")
 _SAYS = ("label", "correct", "rating")

@@ -6,11 +6,9 @@ Unlike the registry's journal it is written many times a second while others rea
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +16,20 @@ from progressive_tf.errors import ProgressiveError
 from progressive_tf.registry.journal import Entry
 from progressive_tf.registry.label_lineage import EVERY_WORD, LabelLineage
 from progressive_tf.serving.answers.base import ServedAnswers
-from progressive_tf.serving.answers.texts import EXPECTED, is_of_tokens
 from progressive_tf.serving.journals import journal_of, newest_journal, note_journal
+from progressive_tf.serving.kept_rows import add_feedback, add_requests, add_shadows, refuse_unlike
 from progressive_tf.serving.pairs import (
     Pair,
     Paired,
     TwoVersions,
     add_pairs,
     find_answer,
-    json_of,
     keep_truth,
     read_paired,
     read_questions,
 )
 from progressive_tf.serving.pruning import Pruned, prune
-from progressive_tf.serving.served_rows import Answered, Feedback, ServedRequest, Shadowed
+from progressive_tf.serving.served_rows import Feedback, ServedRequest, Shadowed
 from progressive_tf.serving.step_counter import StepCounter
 from progressive_tf.serving.step_counts import NOT_MEASURED, Step, StepCounts, seconds_before
 from progressive_tf.serving.store_schema import FORMAT, mark_release, read_as_it_is, statements_from
@@ -41,16 +38,6 @@ from progressive_tf.serving.words_in_sql import compare_by
 STORE_NAME = "served.sqlite"
 BUSY_SECONDS = 10.0
 
-_REQUEST = "time", "version", "alias", "step", "status", "seconds", "caller", "stable", "computed", "size"
-_ADD_REQUEST = f"""
-    INSERT INTO requests (id, {", ".join(_REQUEST)}, failed, journal) VALUES (?{", ?" * (len(_REQUEST) + 2)})
-"""
-_values_of = attrgetter(*_REQUEST)
-_SAME_FEEDBACK = """
-    SELECT label IS :label AND correct IS :correct AND rating IS :rating AND comment IS :comment
-    FROM feedback WHERE prediction = :prediction ORDER BY id DESC LIMIT 1
-"""
-
 
 class StoreError(ProgressiveError):
     """What a server has answered cannot be read or written."""
@@ -58,10 +45,6 @@ class StoreError(ProgressiveError):
 
 class StoreGone(StoreError):
     """The file of a store is gone, or another one is in its place."""
-
-
-class UnlikeAnswer(ProgressiveError):
-    """A right label cannot be compared with the answer, as it is of another kind."""
 
 
 class Store:
@@ -117,37 +100,8 @@ class Store:
             StoreError: the disk is full, or the file cannot be written.
         """
         with self.writing() as connection:
-            last = connection.execute("SELECT ifnull(max(id), 0) FROM requests").fetchone()[0]
-            numbered = list(enumerate(requests, last + 1))
-            connection.executemany(
-                _ADD_REQUEST,
-                [
-                    (
-                        number,
-                        *_values_of(asked),
-                        asked.is_failure,
-                        self.journal if asked.journal is None else asked.journal,
-                    )
-                    for number, asked in numbered
-                ],
-            )
-            connection.executemany(
-                "INSERT INTO predictions (id, request, label, probabilities, input, was_cut, abstained, is_unknown) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (given.id, number, *_said(given), _json_or_none(given.input), *_marks(given))
-                    for number, request in numbered
-                    for given in request.answers
-                ],
-            )
-            connection.executemany(
-                "INSERT INTO shadows (time, prediction, version, label, probabilities, difference) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                [
-                    (shadow.time, shadow.prediction, shadow.version, *_said(shadow), shadow.difference)
-                    for shadow in shadows
-                ],
-            )
+            add_requests(connection, self.journal, requests)
+            add_shadows(connection, shadows)
             add_pairs(connection, self.journal, pairs)
 
     def add_feedback(self, feedback: Feedback, time: float) -> int | None:
@@ -164,40 +118,8 @@ class Store:
             UnlikeAnswer: its label is of another kind than the answer; nothing is kept.
             StoreError: the disk is full, or the file cannot be written.
         """
-        values = {
-            "prediction": feedback.prediction,
-            "label": _json_or_none(feedback.label),
-            "correct": feedback.correct,
-            "rating": feedback.rating,
-            "comment": feedback.comment,
-        }
         with self.writing() as connection:
-            answered = connection.execute(
-                "SELECT version, label, input FROM predictions JOIN requests ON request = requests.id "
-                "WHERE predictions.id = ?",
-                [feedback.prediction],
-            ).fetchone()
-            if answered is not None and feedback.label is not None:
-                _refuse_unlike(json.loads(answered[1]), feedback.label)
-                if answered[2] is not None and isinstance(feedback.label, Mapping):
-                    self._keep_expected(feedback, json.loads(answered[2]))
-            newest = connection.execute(_SAME_FEEDBACK, values).fetchone()
-            if newest is None or not newest[0]:
-                connection.execute(
-                    "INSERT INTO feedback (time, prediction, label, correct, rating, comment) "
-                    "VALUES (:time, :prediction, :label, :correct, :rating, :comment)",
-                    values | {"time": time},
-                )
-        return None if answered is None else int(answered[0])
-
-    def _keep_expected(self, feedback: Feedback, kept: dict[str, Any]) -> None:
-        now = {name: value for name, value in kept.items() if name != EXPECTED}
-        if feedback.expected is not None:
-            now[EXPECTED] = feedback.expected
-        if now != kept:
-            self._connection.execute(
-                "UPDATE predictions SET input = ? WHERE id = ?", [json_of(now), feedback.prediction]
-            )
+            return add_feedback(connection, feedback, time)
 
     def follow(self, entries: Sequence[Entry], lineage: LabelLineage = EVERY_WORD) -> None:
         """Counts what comes, and what is asked for, by a journal and the words of its versions; notes how far it is."""
@@ -320,7 +242,7 @@ class Store:
         with self.writing() as connection:
             answer = find_answer(connection, question)
             if label is not None:
-                _refuse_unlike(answer, label)
+                refuse_unlike(answer, label)
             keep_truth(connection, question, label)
 
     @contextlib.contextmanager
@@ -384,18 +306,6 @@ def _file_at(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _refuse_unlike(answer: Any, truth: Any) -> None:
-    if is_of_tokens(answer):
-        raise UnlikeAnswer("label: the answer is tokens, which no text is compared with; send correct, or rating")
-    if isinstance(answer, list) != isinstance(truth, list):
-        expected = (
-            "a list" if isinstance(answer, list) else "a number" if isinstance(answer, int | float) else "a string"
-        )
-        raise UnlikeAnswer(f"label: {expected} expected, as the answer has; or send correct, or rating")
-    if isinstance(answer, list) and len(answer) != len(truth):
-        raise UnlikeAnswer(f"label: {len(answer)} tags expected, one for each word of the answer; got {len(truth)}")
-
-
 def _advice(message: str) -> str:
     if "full" in message:
         return f"no space left on its disk ({message}); free some space"
@@ -404,18 +314,6 @@ def _advice(message: str) -> str:
     if "readonly" in message or "unable to open" in message:
         return f"cannot be written ({message}); check its owner and permissions, or choose another --store"
     return f"damaged, or not a file of the server's ({message}); move it away, a new one is begun"
-
-
-def _said(answer: Answered | Shadowed) -> tuple[str, str]:
-    return json_of(answer.label), json_of(answer.probabilities)
-
-
-def _marks(answer: Answered) -> tuple[bool | None, ...]:
-    return answer.was_cut, answer.abstained, answer.is_unknown
-
-
-def _json_or_none(value: Any) -> str | None:
-    return None if value is None else json_of(value)
 
 
 def store_path(folder: Path, model: str) -> Path:

@@ -13,10 +13,11 @@ from progressive_tf.evaluation.paired_proof import missing
 from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.serving import pairs
 from progressive_tf.serving.answers import KINDS
+from progressive_tf.serving.kept_rows import UnlikeAnswer
 from progressive_tf.serving.pairs import Pair, Paired, TwoVersions
 from progressive_tf.serving.proof import proof_of
 from progressive_tf.serving.served_rows import Answered, Feedback, ServedRequest
-from progressive_tf.serving.store import Store, UnlikeAnswer
+from progressive_tf.serving.store import Store
 
 TWO = TwoVersions(1, 2)
 CLASSES = KINDS["classes"]
