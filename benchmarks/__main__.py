@@ -12,6 +12,7 @@ BENCHMARKS = {
     "gate-life": ["benchmarks.gate_life"],
     "gate-years": ["benchmarks.gate_years"],
     "canary": ["benchmarks.canary_simulation"],
+    "canary-look": ["benchmarks.canary_look"],
     "proof": ["benchmarks.proof_simulation"],
     "proof-replay": ["benchmarks.proof_replay"],
     "drill": ["benchmarks.drill_judges"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -80,6 +80,17 @@ def monitor(
             "caller counts for a tenth.",
         ),
     ] = None,
+    most_of_one_caller: Annotated[
+        float | None,
+        typer.Option(
+            "--most-of-one-caller",
+            metavar="SHARE",
+            min=0.001,
+            max=1,
+            help="For --propose: of its rows one caller has at most this share, by default 0.1; of fewer callers than "
+            "ten each has as much as any other may.",
+        ),
+    ] = None,
     ask: Annotated[
         int | None,
         typer.Option(
@@ -107,8 +118,10 @@ def monitor(
     from progressive_tf.logs import set_up_logging
 
     set_up_logging(verbose)
-    if propose is None and (if_due or plan is not None or new_labels is not None):
-        raise InputError("--if-due, --plan and --new-labels: for --propose FILE, which is missing")
+    if propose is None and (if_due or (plan, new_labels, most_of_one_caller) != (None, None, None)):
+        raise InputError(
+            "--if-due, --plan, --new-labels and --most-of-one-caller: for --propose FILE, which is missing"
+        )
     if propose is not None and name is None:
         raise InputError("--propose: name the model whose next stage it is")
 
@@ -147,7 +160,9 @@ def monitor(
             continue
         if propose is not None:
             triggers = Triggers(due_labels, due_days, due_rise) if if_due else None
-            _propose(model, live, runs, propose, plan, triggers, new_labels)
+            asked = {"new_labels": new_labels, "most_of_one": most_of_one_caller}
+            of_rows = {name: value for name, value in asked.items() if value is not None}
+            _propose(model, live, runs, propose, plan, triggers, of_rows)
             return
         snapshots.append(_snapshot(model, live, runs, reference, comparison))
         _print_snapshot(snapshots[-1])
@@ -243,14 +258,13 @@ def _propose(
     target: Path,
     plan: str | None,
     triggers: Triggers | None,
-    new_labels: int | None,
+    of_rows: dict[str, Any],
 ) -> None:
     from progressive_tf.files import cache_folder
     from progressive_tf.monitoring.next_stage import place_of
     from progressive_tf.monitoring.origin import later_release, start_of
     from progressive_tf.monitoring.proposal import Released, propose
     from progressive_tf.monitoring.schedule_check import check_schedule
-    from progressive_tf.monitoring.unknown_labels import FEWEST_ROWS
     from progressive_tf.registry.label_lineage import LabelLineage
 
     version = model.in_use()
@@ -260,7 +274,7 @@ def _propose(
         if not check.is_due:
             return
     place = place_of(model, version, plan, target, runs, ("--propose", "feedback"))
-    released = Released(version, LabelLineage.read(model), new_labels or FEWEST_ROWS)
+    released = Released(version, LabelLineage.read(model), **of_rows)
     proposal = propose(place, live, cache_folder(), start_of(model, version, runs), released)
     console().print(
         f"{proposal.plan_file}: stage {proposal.stage} trains on {proposal.train} of the {proposal.rows} rows of "

@@ -9,12 +9,15 @@ import socket
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from progressive_tf.commands import Verbose, need_extra, run_command
 from progressive_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from progressive_tf.serving.tokens import TokenFile
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 TOKEN_VARIABLE = "PROGRESSIVE_TF_TOKEN"
@@ -24,8 +27,8 @@ EPILOG = """
 Example: `curl -d '{"instances": ["a quiet, moving film"]}' localhost:8501/v1/models/movie-reviews:predict`
 
 The interface is TensorFlow Serving's REST, and its gRPC with --grpc-port; /docs lists all routes, /metrics is for
-Prometheus. Aliases that
-`progressive_tf.release` moves take effect within a second. Ctrl-C or SIGTERM ends it after the requests under way.
+Prometheus. Aliases that `progressive_tf.release` moves take effect within a second. Ctrl-C, or SIGTERM and
+--drain-seconds later, ends it after the requests under way; SIGHUP has it read tokens and registry again.
 """
 
 
@@ -34,6 +37,13 @@ class CallersBy(str, Enum):
 
     HEADER_OR_BODY = "header-or-body"
     HEADER = "header"
+
+
+class LogFormat(str, Enum):
+    """What a line of the log looks like."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 @app.command(epilog=EPILOG)
@@ -112,6 +122,21 @@ def serve(
             "before it would have called them: for clients that still know the old words.",
         ),
     ] = False,
+    log_format: Annotated[
+        LogFormat, typer.Option(help="text, or json: each line of the log is one of JSON, and each request is a line.")
+    ] = LogFormat.TEXT,
+    open_metrics: Annotated[
+        bool, typer.Option("--open-metrics", help="/metrics asks for no token, as health never does.")
+    ] = False,
+    drain_seconds: Annotated[
+        float,
+        typer.Option(
+            metavar="S",
+            min=0,
+            max=3600,
+            help="After SIGTERM requests are still taken for so long, while /readyz says 503; Ctrl-C ends it at once.",
+        ),
+    ] = 5.0,
     verbose: Verbose = False,
 ) -> None:
     """Serve a model's stable version over REST, and gRPC if asked to, its canary to part of the callers."""
@@ -129,11 +154,12 @@ def serve(
 
     from progressive_tf.logs import set_up_logging
 
-    set_up_logging(verbose)
+    is_json = log_format is LogFormat.JSON
+    set_up_logging(verbose, is_json)
 
     import uvicorn
 
-    from progressive_tf.serving.app import make_app
+    from progressive_tf.serving.app import Operation, make_app
     from progressive_tf.serving.batching import BatchSettings
     from progressive_tf.serving.callers import Callers
     from progressive_tf.serving.connections import Rules, limited
@@ -141,8 +167,8 @@ def serve(
     from progressive_tf.serving.metrics import Metrics
     from progressive_tf.serving.request_log import LogSettings, RequestLog
     from progressive_tf.serving.served_model import ServedModel
-    from progressive_tf.serving.server import Tokens
     from progressive_tf.serving.store import Store, store_path
+    from progressive_tf.serving.tokens import Tokens
 
     limits = Limits(
         body_bytes=max_body,
@@ -163,15 +189,18 @@ def serve(
     served = ServedModel(versions, limits, batching, metrics, request_log)
     tokens, callers = Tokens(predict_token, release_token), Callers(callers_by is CallersBy.HEADER)
     grpc_at = None if grpc_port is None else (host, grpc_port)
-    application = make_app(served, limits, metrics, request_log, tokens, callers, label_before, grpc_at)
+    operation = Operation(is_json, open_metrics, drain_seconds)
+    application = make_app(served, limits, metrics, request_log, tokens, callers, label_before, grpc_at, operation)
+    # Without a configuration of its own its lines go where all others do.
+    logging: dict[str, Any] = {"log_config": None, "log_level": "info"} if is_json else {"access_log": verbose}
     uvicorn.run(
         application,
         host=host,
         port=port,
-        access_log=verbose,
         http=limited(Rules.of(limits)),
         # Not before the last request under way has had its time.
         timeout_graceful_shutdown=math.ceil(max_seconds) + 5,
+        **logging,
     )
 
 
@@ -186,21 +215,15 @@ def _check_free(flag: str, host: str, port: int) -> None:
         raise InputError(f"{flag} {port}: nothing can listen on {host}:{port}: {error}; choose another") from None
 
 
-def _token(flag: str, file: Path | None, variable: str) -> str | None:
-    """Returns the token in a file or in the environment.
+def _token(flag: str, file: Path | None, variable: str) -> str | TokenFile | None:
+    """Returns the token in a file, or in the environment.
 
     Raises:
         InputError: the file cannot be read, or has none.
     """
-    if file is None:
-        return os.environ.get(variable) or None
-    try:
-        token = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{flag} {file}: cannot be read: {error}") from None
-    if not token:
-        raise InputError(f"{flag} {file}: a token expected; the file is empty")
-    return token
+    from progressive_tf.serving.tokens import TokenFile
+
+    return os.environ.get(variable) or None if file is None else TokenFile(flag, file)
 
 
 def _function(place: str) -> Callable[..., Any]:

@@ -19,6 +19,7 @@ def keep(
     told: Sequence[str | None] = (),
     version: int = 1,
     seconds: float = 60.0,
+    caller: int | None = None,
 ) -> None:
     """Keeps (text, label said, its probability) as requests, one every some seconds, and what users told.
 
@@ -28,8 +29,9 @@ def keep(
         rows: in the order of time.
         began: when the first came; seconds since 1970.
         told: the right label of each; None where nobody said.
-        version: that answered; each row to a caller of its own.
+        version: that answered.
         seconds: between two.
+        caller: who asked; None for a caller of its own for each row.
     """
     store = Store(store_path(folder, model))
     ids = [uuid.UUID(int=place + int(began) * 10**6).hex for place in range(len(rows))]
@@ -42,7 +44,7 @@ def keep(
             200,
             0.01,
             [Answered(ids[place], label, [1 - sure, sure], {"text": text})],
-            caller=int(began) * 10**6 + place,
+            caller=int(began) * 10**6 + place if caller is None else caller,
         )
         for place, (text, label, sure) in enumerate(rows)
     )

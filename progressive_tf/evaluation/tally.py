@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,3 +47,17 @@ class Tally:
     def counted(self, most_of_one: int) -> int:
         """Returns how many rows there are, of one caller at most so many."""
         return int(np.minimum(self.total, most_of_one).sum())
+
+
+def together(tallies: Sequence[Tally]) -> Tally:
+    """Returns the tally of all of them, in which each caller is counted once, in the order of their numbers. A tally
+    may take away what another has, with counts below 0; callers without rows are left out.
+    """
+    callers, having, total = (
+        np.concatenate([getattr(each, name) for each in tallies] or [np.empty(0, np.int64)])
+        for name in ("callers", "having", "total")
+    )
+    each, places = np.unique(callers, return_inverse=True)
+    sums = [np.bincount(places, values, len(each)).astype(np.int64) for values in (having, total)]
+    has_rows = sums[1] > 0
+    return Tally(each[has_rows], sums[0][has_rows], sums[1][has_rows])

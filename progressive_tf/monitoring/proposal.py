@@ -16,6 +16,7 @@ from progressive_tf.data.plan_data import PlanData
 from progressive_tf.data.source import Source
 from progressive_tf.data.splits import fixed_parts
 from progressive_tf.errors import InputError, listed
+from progressive_tf.monitoring.caller_shares import MOST_OF_ONE_CALLER, TOO_MANY, shared_out
 from progressive_tf.monitoring.feedback_rows import UNKNOWN_LABEL, Columns, difficulty, feedback_rows
 from progressive_tf.monitoring.live_rows import LiveRows
 from progressive_tf.monitoring.new_classes import plan_with_classes, so_far
@@ -71,11 +72,13 @@ class Released:
         lineage: the words of the model's versions.
         new_labels: so many rows with a label that no version knows make a class of it, and one caller counts for a
             tenth of them; > 0.
+        most_of_one: of the rows, by one caller, see `shared_out`; in (0, 1].
     """
 
     version: Version
     lineage: LabelLineage = EVERY_WORD
     new_labels: int = FEWEST_ROWS
+    most_of_one: float = MOST_OF_ONE_CALLER
 
     @property
     def other_words(self) -> dict[str, str]:
@@ -92,10 +95,11 @@ def propose(
 ) -> Proposal:
     """Writes the next stage into a copy of a plan, and its rows beside it; the plan last, each whole or not at all.
 
-    Evaluation parts are drawn from all new rows by chance. Of the others those are chosen for training that the model
-    was wrong about, the most confident first, and as many of those it was right about, the least certain first, so that
-    what it knows is not left out. Where enough rows have a label that no version knows, the stage is the one of a plan
-    that adds it to the released version, with the files which that was trained on as `data.earlier`.
+    One caller has at most a share of the rows. Evaluation parts are drawn from all of these by chance. Of the others
+    those are chosen for training that the model was wrong about, the most confident first, and as many of those it was
+    right about, the least certain first, so that what it knows is not left out. Where enough rows have a label that no
+    version knows, the stage is the one of a plan that adds it to the released version, with the files which that was
+    trained on as `data.earlier`.
 
     Args:
         place: where it is written.
@@ -117,8 +121,12 @@ def propose(
     with tempfile.TemporaryDirectory() as scratch:
         read = partial(read_candidates, place, data, Path(scratch) / "candidates.jsonl", cache)
         checked = new_rows(read, data, rows, put_aside)
-        kept, added, notes = _with_new_classes(plan, data, columns, checked, released)
-        put_aside[UNKNOWN_LABEL] += len(checked) - len(kept)
+        most = MOST_OF_ONE_CALLER if released is None else released.most_of_one
+        shared, shares = shared_out(checked, columns, most)
+        put_aside[TOO_MANY] += len(checked) - len(shared)
+        kept, added, notes = _with_new_classes(plan, data, columns, shared, released)
+        put_aside[UNKNOWN_LABEL] += len(shared) - len(kept)
+        notes += shares
         if len(kept) < FEWEST_ROWS:
             raise InputError(
                 f"{len(kept)} new rows with a right label and their input, at least {FEWEST_ROWS} are needed"

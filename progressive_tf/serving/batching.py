@@ -92,6 +92,7 @@ class Batcher:
         executor: runs `answer`; may be shared.
         room: how many instances may wait; of one caller half of them, so that nobody alone keeps others out.
         observe: is told the size of each batch.
+        observe_wait: is told how many seconds each instance has waited when its batch begins; None where nobody is.
     """
 
     def __init__(
@@ -101,12 +102,14 @@ class Batcher:
         executor: Executor,
         room: int,
         observe: Callable[[int], None] = lambda size: None,
+        observe_wait: Callable[[float], None] | None = None,
     ) -> None:
         self._answer = answer
         self._settings = settings
         self._executor = executor
         self._room = room
         self._observe = observe
+        self._observe_wait = observe_wait
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[Hashable, list[_Waiting]] = {}
         self._free = settings.threads
@@ -196,6 +199,10 @@ class Batcher:
             self._free -= 1
             self._turn = max(self._turn, batch[0].turn)
             self._observe(len(batch))
+            if self._observe_wait is not None:
+                now = time.monotonic()
+                for item in batch:
+                    self._observe_wait(now - item.since)
             self._executor.submit(self._compute, bucket, batch)
 
     def _look(self, handle: asyncio.Handle) -> None:

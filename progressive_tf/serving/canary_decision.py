@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from progressive_tf.evaluation.sequential import share_difference
+from progressive_tf.evaluation.tally import together
 from progressive_tf.plan.release_schedule import HARM_ONLY, ReleaseSchedule
 from progressive_tf.registry.history import SERVER
 from progressive_tf.registry.traffic import WHOLE
@@ -17,7 +18,6 @@ from progressive_tf.serving.canary_rates import (
     more_often,
     sides_by_size,
     sides_of,
-    together,
 )
 from progressive_tf.serving.proof import Proof
 from progressive_tf.serving.step_counts import StepCounts, VersionCounts

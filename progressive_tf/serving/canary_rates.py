@@ -15,17 +15,6 @@ TYPICAL_DIFFERENCE, FEWEST_CALLERS = 0.05, 10
 Sides = tuple[Tally, Tally]  # of canary and stable
 
 
-def together(tallies: Sequence[Tally]) -> Tally:
-    """Returns the tally of all steps, in which each caller is counted once."""
-    callers, having, total = (
-        np.concatenate([getattr(each, name) for each in tallies] or [np.empty(0, np.int64)])
-        for name in ("callers", "having", "total")
-    )
-    each, places = np.unique(callers, return_inverse=True)
-    sums = [np.bincount(places, values, len(each)).astype(np.int64) for values in (having, total)]
-    return Tally(each, sums[0], sums[1])
-
-
 def beyond(tally: Tally, limit: float, alpha: float) -> tuple[str, bool]:
     """Returns a rate, the mean over callers of theirs, in words beside its limit, and whether it is surely higher."""
     events, callers = float(tally.shares.sum()), len(tally.callers)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from progressive_tf.errors import ProgressiveError
+from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.registry import history
 from progressive_tf.registry.history import CANARY, SERVER, SHADOW, Rollout
@@ -22,6 +22,7 @@ from progressive_tf.serving.proof import Proof, keeps_pairs, proof_of, recorded_
 from progressive_tf.serving.request_log import RequestLog
 from progressive_tf.serving.served_model import ServedModel
 from progressive_tf.serving.step_counts import StepCounts
+from progressive_tf.serving.store import StoreError
 
 LOOK_SECONDS = 1.0
 # Of the time at most this share goes into counting, which takes longer the more a step has.
@@ -36,6 +37,7 @@ class CanaryWatch:
     def __init__(self, served: ServedModel, request_log: RequestLog, metrics: Metrics) -> None:
         self.latest: CanaryDecision | None = None
         self.of_shadow: CanaryDecision | None = None
+        self.problems: tuple[str, ...] = ()  # why what was decided cannot be done
         self._served = served
         self._request_log = request_log
         self._metrics = metrics
@@ -51,7 +53,11 @@ class CanaryWatch:
                 if self._served.is_read and self._request_log.follows(self._served.entries):
                     await self._look()
                     await self._look_at_shadow()
+                    self.problems = ()
+            except (InputError, StoreError) as error:  # somebody else has moved it, or it is the store's own problem
+                self._say(str(error), str(error), logging.ERROR)
             except (ProgressiveError, OSError) as error:
+                self.problems = (f"the canary: {error}",)
                 self._say(str(error), str(error), logging.ERROR)
             took = time.monotonic() - began
             await asyncio.sleep(max(LOOK_SECONDS, took / MOST_OF_THE_TIME))
@@ -59,6 +65,8 @@ class CanaryWatch:
     async def _look(self) -> None:
         split = self._served.standing.split
         if split is None or split.canary is None:
+            if self.latest is not None:
+                await self._request_log.forget_counts()
             self.latest = None
             self._metrics.canary_decision.clear()
             return
@@ -69,7 +77,7 @@ class CanaryWatch:
             return
         counts = [await self._counts(step, split.stable, schedule) for step in steps_of_rollout(entries)]
         proof = await self._proof(CANARY, rollout, split.stable, schedule)
-        self.latest = judge(counts, rollout, self._minutes(rollout), schedule, proof)
+        self.latest = await self._in_thread(judge, counts, rollout, self._minutes(rollout), schedule, proof)
         self._count(rollout, self.latest)
         if schedule is not None and schedule.automatic:
             await self._in_thread(self._act, rollout, schedule, self.latest, split.stable)

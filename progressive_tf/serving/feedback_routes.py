@@ -14,16 +14,18 @@ from fastapi.responses import JSONResponse
 from progressive_tf.data.label_spelling import Spelling
 from progressive_tf.errors import unknown_name
 from progressive_tf.serving import fields
+from progressive_tf.serving.access import note_answered
 from progressive_tf.serving.answers import KINDS
 from progressive_tf.serving.answers.base import KnownLabels, ServedAnswers
 from progressive_tf.serving.answers.classes import SERVED
+from progressive_tf.serving.kept_rows import UnlikeAnswer
 from progressive_tf.serving.limits import Refusal
 from progressive_tf.serving.loaded import LoadedVersion
 from progressive_tf.serving.proof import two_to_compare
 from progressive_tf.serving.served_model import ServedModel
 from progressive_tf.serving.served_rows import Feedback
 from progressive_tf.serving.server import Server, json_body
-from progressive_tf.serving.store import StoreError, UnlikeAnswer
+from progressive_tf.serving.store import StoreError
 from progressive_tf.serving.told import told
 
 log = logging.getLogger("progressive_tf.serving")
@@ -70,6 +72,7 @@ def feedback_routes(server: Server) -> APIRouter:
                 return await _answered(server, body, server.tokens.is_operator(request))
             given = _read(body, served)
             version, kept = await server.request_log.add_feedback(given)
+            note_answered(request.state, None, version)
         about = (
             "unknown label"
             if given.is_unknown_label

@@ -27,12 +27,26 @@ class Metrics:
         counter, gauge = partial(Counter, registry=self.registry), partial(Gauge, registry=self.registry)
         histogram = partial(Histogram, registry=self.registry)
         which = ["model", "version", "alias"]
+        self.responses = counter(
+            "progressive_tf_http_responses",
+            "Replies to all requests by route, method and status; what no route has is of route other.",
+            ["route", "method", "status"],
+        )
+        self.in_flight = gauge(
+            "progressive_tf_requests_in_flight", "Requests that are being answered, the one for this page among them."
+        )
         self.requests = counter("progressive_tf_requests", "Prediction requests by status.", [*which, "status"])
         self.latency = histogram(
             "progressive_tf_request_seconds", "Seconds from the first byte to the reply.", which, buckets=_SECONDS
         )
         self.batch_size = histogram(
             "progressive_tf_batch_size", "Instances of a batch.", ["model", "version"], buckets=_SIZES
+        )
+        self.queue_wait = histogram(
+            "progressive_tf_queue_wait_seconds",
+            "Seconds that an instance waited for its batch to begin.",
+            ["model", "version"],
+            buckets=(0.001, *_SECONDS),
         )
         self.shadowed = counter(
             "progressive_tf_shadow_instances",
@@ -79,6 +93,15 @@ class Metrics:
             "progressive_tf_unknown_cells",
             "Values of a table's column that say nothing to the version: no number, or a category it has never seen.",
             ["model", "version", "column"],
+        )
+        self.problems = gauge(
+            "progressive_tf_problems",
+            "What is wrong now, as /readyz says it, by what it is about: journal, version, canary, store or token.",
+            ["kind"],
+        )
+        self.store_lost = counter(
+            "progressive_tf_store_lost",
+            "Times that the store's file was gone, or another one in its place, while the server ran.",
         )
         self.queued = gauge("progressive_tf_queued_instances", "Instances that wait for a batch.")
         self.canary_percent = gauge(

@@ -14,6 +14,7 @@ import anyio
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from progressive_tf.serving.access import note_answered
 from progressive_tf.serving.batching import Computed
 from progressive_tf.serving.described import LABEL_BEFORE
 from progressive_tf.serving.instances import PredictRequest, Signatures
@@ -84,7 +85,8 @@ async def respond(
     body = await server.incoming.body(request, not_finite=True)  # it takes no place of a request before it is whole
     with server.incoming.one():
         key, caller = server.callers.of(request, body.fields)
-        wanted = Wanted(verb, body.fields, body.size, key, caller, version, label, began)
+        note = partial(note_answered, request.state, caller)
+        wanted = Wanted(verb, body.fields, body.size, key, caller, version, label, began, note=note)
         return await answer(server, wanted, partial(_reply, verb))
 
 
@@ -113,6 +115,7 @@ class Wanted:
         label: the alias that is named, if one is.
         began: when its first byte came, by the monotonic clock.
         outputs: the names of those that the caller wants; none for all.
+        note: is told which version answers, whatever comes of it.
     """
 
     verb: Verb
@@ -124,6 +127,7 @@ class Wanted:
     label: str | None
     began: float
     outputs: Collection[str] = ()
+    note: Callable[[int], None] = lambda number: None
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,7 @@ async def answer(server: Server, wanted: Wanted, write: Callable[[Answered], Mad
     loaded, split = answering.loaded, served.standing.split
     step, stable, share = (split.step, split.stable, split.percent) if split else (0, None, 0.0)
     noted = ServedRequest(0.0, loaded.number, alias, step, 500, 0.0, caller=wanted.caller, stable=stable)
+    wanted.note(loaded.number)
     asked: PredictRequest | None = None
     predictions, refused = list[Prediction](), False
     try:

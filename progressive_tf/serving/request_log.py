@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
@@ -22,11 +22,11 @@ from progressive_tf.serving.pairs import Pair, Paired, TwoVersions
 from progressive_tf.serving.served_rows import Answered, Feedback, ServedRequest, Shadowed
 from progressive_tf.serving.step_counts import NOT_MEASURED, StepCounts
 from progressive_tf.serving.store import Store, StoreError
+from progressive_tf.serving.store_thread import StoreThread
 
 LABEL = "label"  # of feedback, as the redaction hook gets it
 FLUSH_SECONDS = 1.0
 PRUNE_SECONDS = 600.0
-GRACE_SECONDS = 3600.0
 MOST_WAITING = 10_000
 _DAY = 86_400.0
 
@@ -99,16 +99,15 @@ class RequestLog:
 
     def __init__(self, store: Store, settings: LogSettings, metrics: Metrics) -> None:
         self.clock = SteadyClock()
-        self._store = store
+        self._store = StoreThread(store, metrics)
         self._settings = settings
         self._metrics = metrics
         self._inputs = KeptInputs(settings.redact, metrics)
-        self._writer = ThreadPoolExecutor(1, "store")
         self._waiting = _Rows()
         self._under_way: list[_Rows] = []
-        self._is_failing = False
-        self._marked = 0
-        self._followed: Sequence[Entry] | None = None
+        self._is_at_a_loss = False
+        self._marked: tuple[Store, int] | None = None
+        self._followed: tuple[Store, Sequence[Entry]] | None = None
 
     def add_request(
         self, request: ServedRequest, predictions: Sequence[Prediction] = (), kind: ServedAnswers | None = None
@@ -125,7 +124,7 @@ class RequestLog:
         keeps_inputs = bool(predictions) and self._keeps_inputs(predictions[0].id)
         if not keeps_inputs:  # they may be large, and wait here as long as the store cannot be written
             predictions = [replace(prediction, instance={}) for prediction in predictions]
-        request = replace(request, journal=self._store.journal)
+        request = replace(request, journal=self.journal)
         self._waiting.requests.append(_Noted(request, predictions, kind or ServedAnswers(), keeps_inputs))
 
     def add_shadow(self, shadowed: Shadowed) -> None:
@@ -139,7 +138,7 @@ class RequestLog:
         """
         is_drawn = not self._settings.inputs or self._keeps_inputs(pair.prediction or pair.question)
         if is_drawn and not self._has_no_room("pairs"):
-            self._waiting.pairs.append(replace(pair, journal=self._store.journal))
+            self._waiting.pairs.append(replace(pair, journal=self.journal))
 
     async def add_feedback(self, feedback: Feedback) -> tuple[int | None, Feedback]:
         """Keeps feedback; on the disk when this returns.
@@ -156,23 +155,23 @@ class RequestLog:
             said[LABEL] = feedback.label
         given = {name: text for name, text in said.items() if text is not None}
         if given and self._settings.redact is not None:
-            kept = await self._in_writer(self._inputs.redacted, given) or {}
+            kept = await self._store.run(self._inputs.redacted, given) or {}
             texts = {name: text for name, text in kept.items() if isinstance(text, str)}
             feedback = replace(feedback, comment=texts.get("comment"), expected=texts.get(EXPECTED))
             if LABEL in given:
                 feedback = replace(feedback, label=texts.get(LABEL))
         await self.flush()
-        return await self._in_writer(self._store.add_feedback, feedback, self.clock.now()), feedback
+        return await self._store.write(Store.add_feedback, feedback, self.clock.now()), feedback
 
     async def paired(self, versions: TwoVersions) -> Paired:
         """Returns what is known of two versions, see `Store.paired`."""
         await self.flush()
-        return await self._in_writer(self._store.paired, versions)
+        return await self._store.read(Store.paired, versions)
 
     async def questions(self, versions: TwoVersions, limit: int, kind: ServedAnswers) -> list[dict[str, Any]]:
         """Returns the questions that settle a proof soonest, see `Store.questions`."""
         await self.flush()
-        return await self._in_writer(self._store.questions, versions, limit, kind)
+        return await self._store.read(Store.questions, versions, limit, kind)
 
     async def answer_question(self, question: str, label: Any, is_unknown_label: bool = False) -> Any:
         """Keeps the right label of a question, on the disk when this returns; see `Store.answer_question`.
@@ -181,9 +180,9 @@ class RequestLog:
         by which both answers are as wrong.
         """
         if is_unknown_label and self._settings.redact is not None:
-            kept = (await self._in_writer(self._inputs.redacted, {LABEL: label}) or {}).get(LABEL)
+            kept = (await self._store.run(self._inputs.redacted, {LABEL: label}) or {}).get(LABEL)
             label = kept if isinstance(kept, str) else None
-        await self._in_writer(self._store.answer_question, question, label)
+        await self._store.write(Store.answer_question, question, label)
         return label
 
     async def step_counts(
@@ -191,21 +190,37 @@ class RequestLog:
     ) -> StepCounts:
         """Returns what canary and stable did at a step of a rollout, see `Store.step_counts`."""
         await self.flush()
-        return await self._in_writer(self._store.step_counts, step, slow_beyond, stable)
+        which = step, slow_beyond, stable
+        while not await self._store.read(Store.count_some, *which):  # whoever else asks has his turn in between
+            pass
+        return await self._store.read(Store.step_counts, *which)
+
+    async def forget_counts(self) -> None:
+        """Lets go of what has been counted of steps, see `Store.forget_counts`."""
+        await self._store.read(Store.forget_counts)
 
     async def seconds_before(self, step: int, stable: int | None = None) -> dict[int, list[float]]:
         """Returns how long the network took for stable's newest answers before a step, see `Store.seconds_before`."""
         await self.flush()
-        return await self._in_writer(self._store.seconds_before, step, stable)
+        return await self._store.read(Store.seconds_before, step, stable)
 
     @property
     def journal(self) -> int:
         """The number of the journal by which is counted, see `Store.follow`."""
-        return self._store.journal
+        return self._store.store.journal
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with the store, see `StoreThread.problems`."""
+        return self._store.problems
+
+    def forget_losses(self) -> None:
+        """Takes note that an operator knows what the store has lost."""
+        self._store.forget_losses()
 
     def follows(self, entries: Sequence[Entry]) -> bool:
         """Whether is counted by a journal as it is now."""
-        return self._followed is entries
+        return self._followed is not None and self._followed[0] is self._store.store and self._followed[1] is entries
 
     async def follow(self, entries: Sequence[Entry], lineage: LabelLineage = EVERY_WORD) -> None:
         """Counts by a journal, and judges by the words of its versions, see `Store.follow`; what has come so far
@@ -213,64 +228,67 @@ class RequestLog:
         """
         if self.follows(entries):
             return
-        try:
-            if not await self.flush():
-                return
-            await self._in_writer(self._store.follow, entries, lineage)
-        except StoreError as error:
-            self._failed(error)
-        else:
-            self._followed = entries
+        store = self._store.store
+        with contextlib.suppress(StoreError):
+            if await self.flush():
+                await self._store.write(Store.follow, entries, lineage)
+                self._followed = store, entries
 
     async def mark_newest(self, entries: Sequence[Entry]) -> None:
         """Notes the newest version that a journal has, once; what cannot be written now is tried again."""
         newest = max(
             (entry for entry in entries if entry.event == COMMIT), key=lambda entry: entry.version or 0, default=None
         )
-        if newest is None or newest.version in (None, self._marked):
+        store = self._store.store
+        if newest is None or newest.version is None or self._marked == (store, newest.version):
             return
         released = datetime.fromisoformat(newest.time).timestamp()
-        try:
-            if not await self.flush():
-                return
-            await self._in_writer(self._store.mark_release, newest.version, released)
-        except StoreError as error:
-            self._failed(error)
-        else:
-            self._marked = int(newest.version or 0)
+        with contextlib.suppress(StoreError):
+            if await self.flush():
+                await self._store.write(Store.mark_release, newest.version, released)
+                self._marked = store, newest.version
 
     async def keep(self) -> None:
-        """Writes what has come every second, and removes what is old, until it is cancelled."""
-        prune_at = self.clock.now() + await self._seconds_before_pruning()
+        """Writes what has come every second, looks after the store, and removes what is old, until it is cancelled."""
+        began, jump = self.clock.now(), await self._jump()
+        prune_at = began + PRUNE_SECONDS
         while True:
             await self.flush()
-            if self.clock.now() >= prune_at:
-                prune_at = self.clock.now() + PRUNE_SECONDS
-                try:
-                    await self._in_writer(self._store.prune, self.clock.now() - self._settings.days * _DAY)
-                except StoreError as error:
-                    self._failed(error)
+            await self._store.look_after()
+            now, kept = self.clock.now(), self._settings.days * _DAY
+            if now >= prune_at:
+                prune_at = now + PRUNE_SECONDS
+                before = now - kept - (jump if now - began < kept else 0.0)
+                with contextlib.suppress(StoreError):
+                    while await self._store.write(Store.prune, before, kept):
+                        await self.flush()  # a little at a time, so that whoever else asks has his turn
             await asyncio.sleep(FLUSH_SECONDS)
 
-    async def _seconds_before_pruning(self) -> float:
-        """Returns how long nothing is removed after the start, as the clock may be wrong.
-
-        It is longer, and a warning says so, where by the clock all that there is would go.
+    async def _jump(self) -> float:
+        """Returns how many seconds the clock is ahead of all that the store has, where that is more than a day, and
+        says so: perhaps nothing has come for so long, and perhaps the clock is wrong. They make nothing older until the
+        server has run for as long as rows are kept.
         """
-        try:
-            newest = await self._in_writer(self._store.newest)
-        except StoreError as error:
-            self._failed(error)
-            newest = None
-        if newest is None or newest >= self.clock.now() - self._settings.days * _DAY:
-            return PRUNE_SECONDS
-        log.warning(
-            "by this machine's clock all that the store has is older than --keep-days %g, and it will be removed in %g "
-            "minutes; if the clock is wrong, stop the server and set it, and else nothing needs to be done",
-            self._settings.days,
-            GRACE_SECONDS / 60,
-        )
-        return GRACE_SECONDS
+        newest = None
+        with contextlib.suppress(StoreError):
+            newest = await self._store.read(Store.newest)
+        ahead = 0.0 if newest is None else self.clock.now() - newest
+        if ahead > _DAY:
+            log.warning(
+                "by this machine's clock nothing has been kept for %.1f days; what the store has from before goes "
+                "so much later than --keep-days %g says, unless the server has run for as many days itself; if the "
+                "clock is wrong, set it and start the server again",
+                ahead / _DAY,
+                self._settings.days,
+            )
+            return ahead
+        if ahead < -_DAY:
+            log.warning(
+                "by this machine's clock the newest that the store has is from %.1f days in the future; nothing that "
+                "came after it is removed before it; if the clock is wrong, set it and start the server again",
+                -ahead / _DAY,
+            )
+        return 0.0
 
     async def flush(self) -> bool:
         """Writes what has come, and returns whether that succeeded; what cannot be written waits, up to a limit."""
@@ -280,49 +298,46 @@ class RequestLog:
         self._under_way.append(rows)
         try:
             # A server that stops ends the task that waits here; what waits for its turn is written all the same.
-            await asyncio.shield(self._in_writer(self._write, rows))
+            await asyncio.shield(self._store.write(self._write, rows))
         except Exception as error:
             self._waiting = rows + self._waiting
-            self._failed(error)
+            if not isinstance(error, StoreError) and not self._is_at_a_loss:
+                log.exception("what is answered cannot be kept for now")
+            self._is_at_a_loss = not isinstance(error, StoreError)
             return False
         finally:
             self._under_way = [each for each in self._under_way if each is not rows]
-        self._is_failing = False
+        self._is_at_a_loss = False
         return True
 
     async def close(self) -> None:
         """Writes what is left and closes the store."""
         await self.flush()
-        await self._in_writer(self._store.close)
-        self._writer.shutdown()
+        await self._store.close()
 
-    def _in_writer(self, function: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
-        """Returns what the thread that writes will give; a coroutine would take its place in the queue too late."""
-        return asyncio.get_running_loop().run_in_executor(self._writer, function, *arguments)
-
-    def _write(self, rows: _Rows) -> None:
+    def _write(self, store: Store, rows: _Rows) -> None:
         """Writes rows together; where one of them cannot be kept, each alone, and takes out what is done with."""
         try:
-            self._add(rows)
+            self._add(store, rows)
         except StoreError:
             raise
         except Exception:
             for kind in [each.name for each in fields(_Rows)]:
                 while waiting := getattr(rows, kind):
-                    self._add_alone(kind, waiting[0])
+                    self._add_alone(store, kind, waiting[0])
                     del waiting[0]
 
-    def _add_alone(self, kind: str, row: _Noted | Shadowed | Pair) -> None:
+    def _add_alone(self, store: Store, kind: str, row: _Noted | Shadowed | Pair) -> None:
         try:
-            self._add(_Rows(**{kind: [row]}))  # type: ignore[arg-type]
+            self._add(store, _Rows(**{kind: [row]}))  # type: ignore[arg-type]
         except StoreError:
             raise
         except Exception:
             log.warning("one of the %s cannot be kept, and is left out", kind, exc_info=True)
             self._not_kept(kind)
 
-    def _add(self, rows: _Rows) -> None:
-        self._store.add([self._served(request) for request in rows.requests], rows.shadows, rows.pairs)
+    def _add(self, store: Store, rows: _Rows) -> None:
+        store.add([self._served(request) for request in rows.requests], rows.shadows, rows.pairs)
 
     def _keeps_inputs(self, identity: str) -> bool:
         """Whether an id is among the share whose inputs are kept: its first eight hexadecimal digits are drawn."""
@@ -347,8 +362,3 @@ class RequestLog:
 
     def _not_kept(self, kind: str) -> None:
         self._metrics.not_kept.labels(kind.removesuffix("s")).inc()
-
-    def _failed(self, error: Exception) -> None:
-        if not self._is_failing:
-            log.error("what is answered cannot be kept for now: %s", error)
-        self._is_failing = True

@@ -68,7 +68,10 @@ class ServedModel:
         self.called_before: Mapping[int, Mapping[str, str | None]] = {}  # of each, see `LabelLineage`
         self.is_read = False  # whether it could be, when it changed last
         self._wanted = asyncio.Event()
-        self._failed: dict[int, str] = {}
+        self._failed: dict[int, str] = {}  # why, until it is loaded
+        self._waits: set[int] = set()  # which of these are not tried again yet
+        self._unread = ""  # why the journal cannot be read
+        self._seen: Any = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def follow(self) -> None:
@@ -77,25 +80,26 @@ class ServedModel:
 
     async def _watch(self) -> None:
         """Reads the journal whenever it changes, and serves at once what is in memory of what it asks for."""
-        seen: Any = None
         loop = asyncio.get_running_loop()
         while True:
             now = await loop.run_in_executor(self._reading, self._journal_state)
-            if now != seen:
+            if now != self._seen:
+                before, self._seen = self.entries, now
                 try:
                     read = await loop.run_in_executor(self._reading, self._read_journal)
                     self.entries, self.lineage, self.called_before = read
                 except (ProgressiveError, OSError) as error:
-                    problems = (told(error, self.model.files.path),)
-                    if self.standing.problems != problems:
+                    problem = told(error, self.model.files.path)
+                    if self._unread != problem:
                         log.error("the journal cannot be read; what is served stays: %s", error)
-                    self._replace(problems=problems)
-                    seen = UNREAD  # a copy that is put back may be the very journal of before
+                    self._unread = problem
+                    self._seen = UNREAD  # a copy that is put back may be the very journal of before
                     self.is_read = False
                 else:
-                    seen = now
+                    self._unread = ""
                     self.is_read = True
-                    self._failed.clear()
+                    self._say_if_another(before)
+                    self._waits.clear()
                     self._switch()
                     self._wanted.set()
             await asyncio.sleep(LOOK_SECONDS)
@@ -118,6 +122,33 @@ class ServedModel:
         lineage = LabelLineage.read(self.model)
         return entries, lineage, {number: lineage.called_before(number) for number in lineage.of}
 
+    def read_again(self) -> None:
+        """Reads the journal again at the next look, as if it had changed, and tries again what failed."""
+        self._seen = UNREAD
+
+    @property
+    def problems(self) -> dict[str, tuple[str, ...]]:
+        """Why something that the registry asks for is not served, by what is wrong: its journal, or versions."""
+        wanted = history.current_aliases(self.entries)
+        journal = [self._unread] if self._unread else []
+        stable = self.standing.aliases.get(STABLE)
+        if stable is not None and STABLE not in wanted:
+            journal.append(f"the journal has no stable version any more; version {stable}, which was, is served on")
+        failed = [f"version {number}: {why}" for number, why in self._failed.items() if number in wanted.values()]
+        return {"journal": tuple(journal), "version": tuple(failed)}
+
+    def _say_if_another(self, before: tuple[Entry, ...]) -> None:
+        """Warns where the journal does not continue the one that was read before, as one that was restored or made
+        anew.
+        """
+        if self.entries[: len(before)] != before:
+            was, now = (history.current_aliases(entries) for entries in (before, self.entries))
+            log.warning(
+                "the journal is not the one that was read before, nor goes on from it; aliases were %s and are now %s",
+                _in_words(was),
+                _in_words(now),
+            )
+
     async def _load_what_is_missing(self) -> None:
         """Loads one version after the other, stable first; what failed is tried again after a while."""
         loop = asyncio.get_running_loop()
@@ -128,14 +159,16 @@ class ServedModel:
                 with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
                     await asyncio.wait_for(self._wanted.wait(), RETRY_SECONDS)
                     continue
-                self._failed.clear()
+                self._waits.clear()
                 continue
             try:
                 loaded = await loop.run_in_executor(self._loading, self._load, number)
             except Exception as error:
                 self._failed[number] = told(error, self.model.files.path)
+                self._waits.add(number)
                 log.error("version %d is not served: %s", number, error)
             else:
+                self._failed.pop(number, None)
                 before = self.standing.by_number.get(number)
                 self._replace(by_number={**self.standing.by_number, number: self._answering(loaded)})
                 if before is not None:
@@ -146,9 +179,12 @@ class ServedModel:
     def _answering(self, loaded: LoadedVersion) -> Answering:
         threads = ThreadPoolExecutor(self._batching.threads, "batch"), ThreadPoolExecutor(1, "shadow")
         observe = self._metrics.batch_size.labels(self.model.name, loaded.number).observe
+        wait = self._metrics.queue_wait.labels(self.model.name, loaded.number).observe
         batcher, background = (
-            Batcher(loaded.answer, settings, executor, self._limits.queued_instances, observe)
-            for settings, executor in zip((self._batching, replace(self._batching, threads=1)), threads, strict=True)
+            Batcher(loaded.answer, settings, executor, self._limits.queued_instances, observe, observe_wait)
+            for settings, executor, observe_wait in zip(
+                (self._batching, replace(self._batching, threads=1)), threads, (wait, None), strict=True
+            )
         )
         return Answering(loaded, batcher, background, threads)
 
@@ -157,7 +193,7 @@ class ServedModel:
         aliases = history.current_aliases(self.entries)
         order = [aliases[alias] for alias in (STABLE, CANARY, *aliases) if alias in aliases]
         ready = self._ready()
-        missing = (number for number in order if number not in ready and number not in self._failed)
+        missing = (number for number in order if number not in ready and number not in self._waits)
         return next(missing, None)
 
     async def close(self) -> None:
@@ -269,9 +305,6 @@ class ServedModel:
             if rollout is not None and rollout.version in ready and not rollout.paused:
                 split = Split(stable, rollout.version, rollout.percent, rollout.step)
                 schedule = ready[rollout.version].loaded.schedule
-        problems = tuple(
-            f"version {number}: {reason}" for number, reason in self._failed.items() if number in wanted.values()
-        )
         needed = {*wanted.values(), *aliases.values()}
         in_memory = self.standing.by_number
         kept = {number: answering for number, answering in in_memory.items() if number in needed}
@@ -287,7 +320,6 @@ class ServedModel:
             split=split,
             asks_stable_too=asks_stable_too,
             candidates=candidates,
-            problems=problems,
         )
         self._metrics.canary_percent.labels(self.model.name).set(split.percent if split else 0)
         self._metrics.alias.clear()
@@ -337,6 +369,10 @@ class ServedModel:
                 return stream.read(100)[24:28], status.st_size, status.st_ino
         except OSError:
             return None
+
+
+def _in_words(aliases: Mapping[str, int]) -> str:
+    return ", ".join(f"{alias} {number}" for alias, number in aliases.items()) or "none"
 
 
 def _collect() -> None:

@@ -1,10 +1,9 @@
-"""What the routes of a server share, and ask of a request: its token and its body."""
+"""What the routes of a server share, and ask of a request: its body, and that there is room for it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -24,58 +23,12 @@ from progressive_tf.serving.packed import unpacked
 from progressive_tf.serving.request_log import RequestLog
 from progressive_tf.serving.served_model import ServedModel
 from progressive_tf.serving.standing import Answering, answering_for
+from progressive_tf.serving.tokens import Tokens
 
 Made = TypeVar("Made")
 
 # A body that is smaller is walked at once, since that takes less than handing it to a thread and back would.
 _SMALL = 2**14
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """What has to be sent as a bearer token.
-
-    Args:
-        predict: for predictions and feedback, which an operator may give too; None for no check.
-        release: for canary, widen, pause, shadow, rollback and questions; None where these are off.
-    """
-
-    predict: str | None = None
-    release: str | None = None
-
-    def check_predict(self, request: Request) -> None:
-        """Raises Refusal, 401, for a request without the token of callers."""
-        if self.predict is not None:
-            _check(request, self.predict)
-
-    def check_feedback(self, request: Request) -> None:
-        """Raises Refusal, 401, for a request with neither the token of callers nor that of operators."""
-        if not self.is_operator(request):
-            self.check_predict(request)
-
-    def is_operator(self, request: Request) -> bool:
-        """Whether a request has the token of operators."""
-        return self.release is not None and _has(request, self.release)
-
-    def check_release(self, request: Request) -> None:
-        """Raises Refusal for a request without the token of operators, 401, or where there is none and releasing over
-        HTTP is off, 403.
-        """
-        if self.release is None:
-            raise Refusal(
-                403, "releasing over HTTP is off; start the server with --release-token-file, or use the command line"
-            )
-        _check(request, self.release)
-
-    def check_questions(self, request: Request) -> None:
-        """Raises Refusal for a request without the token of operators, who alone may see what callers asked."""
-        if self.release is None:
-            raise Refusal(
-                403,
-                "questions show what callers asked; start the server with --release-token-file, or use `monitor NAME "
-                "--ask N`",
-            )
-        _check(request, self.release)
 
 
 @dataclass(frozen=True)
@@ -226,6 +179,10 @@ class Server:
         """What counts answers to inputs that were not read as a whole."""
         return Unread(self.served.model.name, self.metrics)
 
+    def problems(self) -> dict[str, tuple[str, ...]]:
+        """Returns what is wrong now with all but the canary, by what it is about."""
+        return self.served.problems | {"store": self.request_log.problems, "token": self.tokens.problems}
+
     def check_name(self, model: str) -> None:
         """Raises Refusal, 404, where a path names another model."""
         name = self.served.model.name
@@ -241,13 +198,3 @@ class Server:
 def json_body(schema: dict[str, Any], **more: Any) -> dict[str, Any]:
     """Returns what OpenAPI's document says of a body with this schema."""
     return {"requestBody": more | {"content": {"application/json": {"schema": schema}}}}
-
-
-def _check(request: Request, token: str) -> None:
-    if not _has(request, token):
-        raise Refusal(401, "a bearer token is expected, and this is none of ours", {"WWW-Authenticate": "Bearer"})
-
-
-def _has(request: Request, token: str) -> bool:
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())

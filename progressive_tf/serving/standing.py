@@ -57,7 +57,6 @@ class Standing:
         split: between stable and canary; None while nothing is stable.
         asks_stable_too: whether stable says in the background what it would have answered instead of the canary.
         candidates: canary and shadow, while what they and stable say to the same callers is evidence.
-        problems: why something that the registry asks for is not served.
     """
 
     by_number: Mapping[int, Answering] = field(default_factory=dict)
@@ -65,7 +64,6 @@ class Standing:
     split: Split | None = None
     asks_stable_too: bool = False
     candidates: frozenset[int] = frozenset()
-    problems: tuple[str, ...] = ()
 
 
 def answering_for(

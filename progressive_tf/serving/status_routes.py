@@ -14,6 +14,7 @@ from progressive_tf.serving.canary_watch import CanaryWatch
 from progressive_tf.serving.described import with_words_before
 from progressive_tf.serving.loaded import LoadedVersion
 from progressive_tf.serving.server import Server
+from progressive_tf.serving.signals import Signals
 
 
 def model_routes(server: Server, watch: CanaryWatch) -> APIRouter:
@@ -70,32 +71,42 @@ def model_routes(server: Server, watch: CanaryWatch) -> APIRouter:
     return routes
 
 
-def health_routes(server: Server) -> APIRouter:
-    """Returns the routes about the process."""
+def health_routes(server: Server, watch: CanaryWatch, signals: Signals) -> APIRouter:
+    """Returns the routes about the process, which `signals` may be ending."""
     routes, served = APIRouter(), server.served
 
+    def problems() -> dict[str, tuple[str, ...]]:
+        return server.problems() | {"canary": watch.problems}
+
+    @routes.head("/healthz", include_in_schema=False)
     @routes.get("/healthz")
     async def healthy() -> dict[str, str]:
         """Answers while the process lives."""
         return {"status": "alive"}
 
+    @routes.head("/readyz", include_in_schema=False)
     @routes.get("/readyz")
     async def ready() -> JSONResponse:
-        """Answers 200 once stable is served; says what the registry asks for and is not served."""
+        """Answers 200 from when stable is served until the server is about to end; says what is wrong."""
         standing = served.standing
+        is_ready = standing.split is not None and not signals.is_draining
         body = {
-            "ready": standing.split is not None,
+            "ready": is_ready,
+            "draining": signals.is_draining,
             "aliases": dict(standing.aliases),
             "canary_percent": standing.split.percent if standing.split else 0.0,
-            "problems": list(standing.problems),
+            "problems": [problem for of_kind in problems().values() for problem in of_kind],
         }
-        return JSONResponse(body, 200 if standing.split is not None else 503)
+        return JSONResponse(body, 200 if is_ready else 503)
 
+    @routes.head("/metrics", include_in_schema=False)
     @routes.get("/metrics")
     async def counted() -> Response:
         """Gives Prometheus' text format."""
         waiting = sum(answering.batcher.queued for answering in served.standing.by_number.values())
         server.metrics.queued.set(waiting)
+        for kind, found in problems().items():
+            server.metrics.problems.labels(kind).set(len(found))
         return Response(server.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return routes

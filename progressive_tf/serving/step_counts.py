@@ -2,62 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from progressive_tf.evaluation.tally import Tally
-from progressive_tf.registry.history import CANARY, STABLE
 
 # Of the answers before a step, from batches of one size.
 MOST_BEFORE, MOST_OF_ONE = 1000, 10
 NOT_MEASURED: Mapping[int, float] = {}
 
-# Evidence belongs to one journal and to two versions: what was answered beside an earlier stable is left out, where the
-# version is given that is stable now. Rows of earlier releases do not say beside which stable they were answered.
-_COUNTED = """
-    step = :step AND journal = :journal AND (
-        :stable IS NULL OR (ifnull(stable, :stable) = :stable AND (alias = 'canary' OR requests.version = :stable))
-    ) AND alias IN ('canary', 'stable')
-"""
-_REQUESTS = f"""
-    SELECT alias, caller, count(*), sum(failed) FROM requests WHERE {_COUNTED} GROUP BY alias, caller
-"""
-# Of a caller's first answer, the row of the smallest id, SQLite returns whether it is slow.
-_SLOW = f"""
-    SELECT alias, caller, size, count(*), sum(computed > beyond), min(requests.id), computed > beyond
-    FROM requests JOIN (SELECT key AS limited, value AS beyond FROM json_each(:slow_beyond)) ON size = limited + 0
-    WHERE {_COUNTED} AND status = 200 GROUP BY alias, caller, size
-"""
-_LABELS = f"""
-    SELECT alias, caller, label, count(*) FROM predictions JOIN requests ON request = requests.id
-    WHERE {_COUNTED} GROUP BY alias, caller, label
-"""
-# The newest feedback counts; a rating says nothing of right or wrong, and neither does a word that no version knows.
-_JUDGED = f"""
-    SELECT alias, caller, count(*), sum(verdict) FROM (
-        SELECT alias, caller,
-               ifnull(feedback.correct, is_right(requests.version, predictions.label, feedback.label)) AS verdict
-        FROM predictions JOIN requests ON request = requests.id
-        JOIN feedback ON feedback.id = (
-            SELECT max(id) FROM feedback
-            WHERE prediction = predictions.id AND (label IS NOT NULL OR correct IS NOT NULL)
-        )
-        WHERE {_COUNTED}
-    ) WHERE verdict IS NOT NULL GROUP BY alias, caller
-"""
-_COMPARED = f"""
-    SELECT caller, count(*), sum(NOT agree(shadows.version, shadows.label, requests.version, predictions.label))
-    FROM predictions JOIN requests ON request = requests.id JOIN shadows ON prediction = predictions.id
-    WHERE {_COUNTED} AND alias = 'canary' AND shadows.version != requests.version
-          AND (:stable IS NULL OR shadows.version = :stable)
-    GROUP BY caller
-"""
 # Of stable's newest answers before a step, at most so many of one caller and of one size of batch.
 _SECONDS = """
     SELECT size, computed FROM (
@@ -77,24 +33,29 @@ class Said:
 
     Args:
         callers: int64 [rows].
-        labels: texts [rows], JSON.
+        codes: int64 [rows], which of the labels.
         counts: int64 [rows], answers.
+        labels: texts, JSON, each once.
     """
 
     callers: np.ndarray
-    labels: np.ndarray
+    codes: np.ndarray
     counts: np.ndarray
+    labels: Sequence[str] = ()
 
     @classmethod
     def of(cls, rows: Sequence[tuple[int, str, int]]) -> Said:
         """Returns what rows of callers, labels and counts say."""
-        callers, labels, counts = zip(*rows, strict=True) if rows else ((), (), ())
-        return cls(np.array(callers, np.int64), np.array(labels, object), np.array(counts, np.int64))
+        codes = {label: code for code, label in enumerate(dict.fromkeys(label for _, label, _ in rows))}
+        found = np.array([(caller, codes[label], count) for caller, label, count in rows], np.int64).reshape(-1, 3)
+        return cls(found[:, 0], found[:, 1], found[:, 2], tuple(codes))
 
     def tally(self, label: str | None = None) -> Tally:
         """Returns how many of each caller's answers are a label; all of them for None."""
         callers, places = np.unique(self.callers, return_inverse=True)
-        is_it = np.ones(len(places), bool) if label is None else self.labels == label
+        is_it = np.ones(len(places), bool)
+        if label is not None:
+            is_it = self.codes == (self.labels.index(label) if label in self.labels else -1)
         having, total = (np.bincount(places, weights, len(callers)) for weights in (self.counts * is_it, self.counts))
         return Tally(callers, having.astype(np.int64), total.astype(np.int64))
 
@@ -175,34 +136,6 @@ class Step:
     stable: int | None = None
 
 
-def count_step(
-    connection: sqlite3.Connection, step: Step, slow_beyond: Mapping[int, float] = NOT_MEASURED
-) -> StepCounts:
-    """Returns what canary and stable did at a step; for the limits see `StepCounts`."""
-    values = {"step": step.number, "journal": step.journal, "stable": step.stable}
-    failures = _by_alias()
-    for alias, caller, requests, failed in connection.execute(_REQUESTS, values):
-        failures[alias][caller] = (failed, requests)
-    slow = _slow(connection.execute(_SLOW, values | {"slow_beyond": json.dumps(slow_beyond)})) if slow_beyond else {}
-    right = _by_alias()
-    for alias, caller, judged, is_right in connection.execute(_JUDGED, values):
-        right[alias][caller] = (is_right, judged)
-    said: dict[str, list[tuple[int, str, int]]] = {CANARY: [], STABLE: []}
-    for alias, *row in connection.execute(_LABELS, values):
-        said[alias].append((row[0], row[1], row[2]))
-    of_canary, of_stable = (
-        VersionCounts(
-            Tally.of(failures[alias]),
-            *slow.get(alias, ({}, {})),
-            right=Tally.of(right[alias]),
-            said=Said.of(said[alias]),
-        )
-        for alias in (CANARY, STABLE)
-    )
-    other = Tally.of({caller: (other, total) for caller, total, other in connection.execute(_COMPARED, values)})
-    return StepCounts(of_canary, of_stable, other, slow_beyond)
-
-
 def seconds_before(connection: sqlite3.Connection, step: Step) -> dict[int, list[float]]:
     """Returns how long the network took for stable's newest answers before a step, by the size of their batch, the
     newest first; of a size at most `MOST_BEFORE`, and of one caller at most `MOST_OF_ONE`.
@@ -217,22 +150,3 @@ def seconds_before(connection: sqlite3.Connection, step: Step) -> dict[int, list
     for size, seconds in rows:
         found.setdefault(size, []).append(float(seconds))
     return found
-
-
-def _slow(rows: Iterable[tuple[Any, ...]]) -> dict[str, tuple[dict[int, Tally], dict[int, Tally]]]:
-    """Returns `slow` and `first_slow` of each alias, see `VersionCounts`, of rows as the query has them."""
-    every, first = (defaultdict[str, dict[Any, Any]](dict) for _ in range(2))
-    for alias, caller, size, requests, slowly, number, is_slow in rows:
-        every[alias].setdefault(size, {})[caller] = (slowly, requests)
-        first[alias][caller] = min(first[alias].get(caller, (number, size, is_slow)), (number, size, is_slow))
-    found = {}
-    for alias, by_size in every.items():
-        firsts: dict[int, dict[int, tuple[int, int]]] = {}
-        for caller, (_, size, is_slow) in first[alias].items():
-            firsts.setdefault(size, {})[caller] = (is_slow, 1)
-        found[alias] = tuple({size: Tally.of(of_size) for size, of_size in side.items()} for side in (by_size, firsts))
-    return found  # type: ignore[return-value]
-
-
-def _by_alias() -> dict[str, dict[int, tuple[int, int]]]:
-    return {CANARY: {}, STABLE: {}}

@@ -6,10 +6,9 @@ Unlike the registry's journal it is written many times a second while others rea
 from __future__ import annotations
 
 import contextlib
-import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,50 +16,35 @@ from progressive_tf.errors import ProgressiveError
 from progressive_tf.registry.journal import Entry
 from progressive_tf.registry.label_lineage import EVERY_WORD, LabelLineage
 from progressive_tf.serving.answers.base import ServedAnswers
-from progressive_tf.serving.answers.texts import EXPECTED, is_of_tokens
 from progressive_tf.serving.journals import journal_of, newest_journal, note_journal
+from progressive_tf.serving.kept_rows import add_feedback, add_requests, add_shadows, refuse_unlike
 from progressive_tf.serving.pairs import (
     Pair,
     Paired,
     TwoVersions,
     add_pairs,
     find_answer,
-    json_of,
     keep_truth,
     read_paired,
     read_questions,
 )
-from progressive_tf.serving.served_rows import Answered, Feedback, ServedRequest, Shadowed
-from progressive_tf.serving.step_counts import NOT_MEASURED, Step, StepCounts, count_step, seconds_before
-from progressive_tf.serving.store_schema import (
-    FORMAT,
-    LOWERED_MARKS,
-    mark_release,
-    read_as_it_is,
-    statements_from,
-)
+from progressive_tf.serving.pruning import Pruned, prune
+from progressive_tf.serving.served_rows import Feedback, ServedRequest, Shadowed
+from progressive_tf.serving.step_counter import StepCounter
+from progressive_tf.serving.step_counts import NOT_MEASURED, Step, StepCounts, seconds_before
+from progressive_tf.serving.store_schema import FORMAT, mark_release, read_as_it_is, statements_from
 from progressive_tf.serving.words_in_sql import compare_by
 
 STORE_NAME = "served.sqlite"
 BUSY_SECONDS = 10.0
-
-_REQUEST = "time", "version", "alias", "step", "status", "seconds", "caller", "stable", "computed", "size"
-_ADD_REQUEST = f"""
-    INSERT INTO requests (id, {", ".join(_REQUEST)}, failed, journal) VALUES (?{", ?" * (len(_REQUEST) + 2)})
-"""
-_values_of = attrgetter(*_REQUEST)
-_SAME_FEEDBACK = """
-    SELECT label IS :label AND correct IS :correct AND rating IS :rating AND comment IS :comment
-    FROM feedback WHERE prediction = :prediction ORDER BY id DESC LIMIT 1
-"""
 
 
 class StoreError(ProgressiveError):
     """What a server has answered cannot be read or written."""
 
 
-class UnlikeAnswer(ProgressiveError):
-    """A right label cannot be compared with the answer, as it is of another kind."""
+class StoreGone(StoreError):
+    """The file of a store is gone, or another one is in its place."""
 
 
 class Store:
@@ -77,6 +61,8 @@ class Store:
 
     def __init__(self, path: Path, only_reads: bool = False) -> None:
         self.path = path
+        self._file: tuple[int, int] | None = None
+        self._beside = [path.with_name(path.name + ending) for ending in ("-wal", "-shm")]  # by SQLite
         try:
             if not only_reads:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,6 +74,8 @@ class Store:
                 uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
             opened.callback(self._connection.close)  # unless all below succeeds
+            self._lineage = EVERY_WORD
+            self._counters = dict[tuple[Step, tuple[tuple[int, float], ...]], StepCounter]()
             compare_by(self._connection, EVERY_WORD)
             self._format()
             if not only_reads:
@@ -100,6 +88,8 @@ class Store:
                 read_as_it_is(self._connection, self._format())
             self.journal = newest_journal(self._connection)
             opened.pop_all()
+        if not only_reads:
+            self._file, self._files_beside = _file_at(path), [_file_at(each) for each in self._beside]
 
     def add(
         self, requests: Iterable[ServedRequest], shadows: Iterable[Shadowed] = (), pairs: Iterable[Pair] = ()
@@ -110,37 +100,8 @@ class Store:
             StoreError: the disk is full, or the file cannot be written.
         """
         with self.writing() as connection:
-            last = connection.execute("SELECT ifnull(max(id), 0) FROM requests").fetchone()[0]
-            numbered = list(enumerate(requests, last + 1))
-            connection.executemany(
-                _ADD_REQUEST,
-                [
-                    (
-                        number,
-                        *_values_of(asked),
-                        asked.is_failure,
-                        self.journal if asked.journal is None else asked.journal,
-                    )
-                    for number, asked in numbered
-                ],
-            )
-            connection.executemany(
-                "INSERT INTO predictions (id, request, label, probabilities, input, was_cut, abstained, is_unknown) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (given.id, number, *_said(given), _json_or_none(given.input), *_marks(given))
-                    for number, request in numbered
-                    for given in request.answers
-                ],
-            )
-            connection.executemany(
-                "INSERT INTO shadows (time, prediction, version, label, probabilities, difference) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                [
-                    (shadow.time, shadow.prediction, shadow.version, *_said(shadow), shadow.difference)
-                    for shadow in shadows
-                ],
-            )
+            add_requests(connection, self.journal, requests)
+            add_shadows(connection, shadows)
             add_pairs(connection, self.journal, pairs)
 
     def add_feedback(self, feedback: Feedback, time: float) -> int | None:
@@ -157,61 +118,58 @@ class Store:
             UnlikeAnswer: its label is of another kind than the answer; nothing is kept.
             StoreError: the disk is full, or the file cannot be written.
         """
-        values = {
-            "prediction": feedback.prediction,
-            "label": _json_or_none(feedback.label),
-            "correct": feedback.correct,
-            "rating": feedback.rating,
-            "comment": feedback.comment,
-        }
         with self.writing() as connection:
-            answered = connection.execute(
-                "SELECT version, label, input FROM predictions JOIN requests ON request = requests.id "
-                "WHERE predictions.id = ?",
-                [feedback.prediction],
-            ).fetchone()
-            if answered is not None and feedback.label is not None:
-                _refuse_unlike(json.loads(answered[1]), feedback.label)
-                if answered[2] is not None and isinstance(feedback.label, Mapping):
-                    self._keep_expected(feedback, json.loads(answered[2]))
-            newest = connection.execute(_SAME_FEEDBACK, values).fetchone()
-            if newest is None or not newest[0]:
-                connection.execute(
-                    "INSERT INTO feedback (time, prediction, label, correct, rating, comment) "
-                    "VALUES (:time, :prediction, :label, :correct, :rating, :comment)",
-                    values | {"time": time},
-                )
-        return None if answered is None else int(answered[0])
-
-    def _keep_expected(self, feedback: Feedback, kept: dict[str, Any]) -> None:
-        now = {name: value for name, value in kept.items() if name != EXPECTED}
-        if feedback.expected is not None:
-            now[EXPECTED] = feedback.expected
-        if now != kept:
-            self._connection.execute(
-                "UPDATE predictions SET input = ? WHERE id = ?", [json_of(now), feedback.prediction]
-            )
+            return add_feedback(connection, feedback, time)
 
     def follow(self, entries: Sequence[Entry], lineage: LabelLineage = EVERY_WORD) -> None:
         """Counts what comes, and what is asked for, by a journal and the words of its versions; notes how far it is."""
         with self.writing() as connection:
             self.journal = note_journal(connection, entries)
-            compare_by(connection, lineage)
+            self._judge_by(lineage)
 
     def read_by(self, entries: Sequence[Entry], lineage: LabelLineage = EVERY_WORD) -> None:
         """Counts and judges what is asked for as `follow` does, and notes nothing."""
         with self.reading() as connection:
             self.journal = journal_of(connection, entries)
-            compare_by(connection, lineage)
+            self._judge_by(lineage)
+
+    def _judge_by(self, lineage: LabelLineage) -> None:
+        if lineage != self._lineage:
+            compare_by(self._connection, lineage)
+            self._lineage = lineage
+            self._counters.clear()  # other words may make other answers right
+
+    def count_some(self, step: int, slow_beyond: Mapping[int, float] = NOT_MEASURED, stable: int | None = None) -> bool:
+        """Counts some of what is new at a step, see `step_counts`, and returns whether that was all: whoever writes in
+        the same thread need not wait until a million requests have been counted.
+        """
+        with self.reading() as connection:
+            connection.execute("BEGIN")  # another process may be writing
+            try:
+                return self._counter(step, slow_beyond, stable).count(connection)
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
 
     def step_counts(
         self, step: int, slow_beyond: Mapping[int, float] = NOT_MEASURED, stable: int | None = None
     ) -> StepCounts:
         """Returns what canary and stable did at a step of a rollout, for callers whose path named neither; for the
-        arguments see `Step` and `StepCounts`.
+        arguments see `Step` and `StepCounts`. What has been counted before is not counted again.
         """
-        with self.reading() as connection:
-            return count_step(connection, Step(step, self.journal, stable), slow_beyond)
+        while not self.count_some(step, slow_beyond, stable):
+            pass
+        return self._counter(step, slow_beyond, stable).counts
+
+    def _counter(self, step: int, slow_beyond: Mapping[int, float], stable: int | None) -> StepCounter:
+        which = Step(step, self.journal, stable), tuple(sorted(slow_beyond.items()))
+        if which not in self._counters:
+            self._counters[which] = StepCounter(which[0], slow_beyond)
+        return self._counters[which]
+
+    def forget_counts(self) -> None:
+        """Lets go of what has been counted, as once there is no canary any more."""
+        self._counters.clear()
 
     def seconds_before(self, step: int, stable: int | None = None) -> dict[int, list[float]]:
         """Returns how long the network took for stable's newest answers before a step, see `step_counts`."""
@@ -229,20 +187,34 @@ class Store:
             found: float | None = connection.execute("SELECT max(time) FROM requests").fetchone()[0]
             return found
 
-    def prune(self, before: float) -> int:
-        """Removes what was kept before a time, feedback included.
+    def prune(self, before: float, seconds: float) -> int:
+        """Removes some of what is too old, feedback included, see `pruning.prune`; call it until nothing is removed.
 
         Returns:
             How many rows.
         """
         with self.writing() as connection:
-            tables = "requests", "shadows", "feedback", "pairs"
-            gone = [connection.execute(f"DELETE FROM {table} WHERE time < ?", [before]).rowcount for table in tables]
-            connection.execute(LOWERED_MARKS)
-            return sum(gone)
+            pruned: Pruned = prune(connection, before, seconds)
+        if pruned.is_emptied:
+            self._counters.clear()  # the numbers of rows are given again
+        touched = pruned.last_request
+        if touched is not None:
+            self._counters = {
+                which: counter for which, counter in self._counters.items() if not counter.has_counted(touched)
+            }
+        return pruned.rows
 
     def close(self) -> None:
         """Closes the file."""
+        self._connection.close()
+
+    def leave(self) -> None:
+        """Closes a file that is no longer at its place, and removes what SQLite keeps beside it, which would be taken
+        for that of the file that is there now.
+        """
+        for path, file in zip(self._beside, self._files_beside, strict=True):
+            if file is not None and _file_at(path) == file:
+                path.unlink(missing_ok=True)
         self._connection.close()
 
     def paired(self, versions: TwoVersions) -> Paired:
@@ -270,7 +242,7 @@ class Store:
         with self.writing() as connection:
             answer = find_answer(connection, question)
             if label is not None:
-                _refuse_unlike(answer, label)
+                refuse_unlike(answer, label)
             keep_truth(connection, question, label)
 
     @contextlib.contextmanager
@@ -286,12 +258,27 @@ class Store:
                     self._connection.execute("ROLLBACK")
                 raise
             self._connection.execute("COMMIT")
+            self.check()  # what is written into a file that is gone is on no disk
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Yields the connection; what it refuses is a StoreError."""
+        self.check()
         with self._in_words():
             yield self._connection
+
+    def check(self) -> None:
+        """Raises StoreGone where the file that was opened is no longer at its place."""
+        if self._file is not None and _file_at(self.path) != self._file:
+            raise StoreGone(
+                f"{self.path} is gone, or another file is in its place, since the server opened it: what it kept there "
+                "is lost, and a new store is begun"
+            )
+
+    def try_writing(self) -> None:
+        """Raises StoreError where nothing can be written."""
+        with self.writing() as connection:
+            connection.execute(f"PRAGMA user_version = {FORMAT}")
 
     def _format(self) -> int:
         written = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
@@ -310,16 +297,13 @@ class Store:
             raise StoreError(f"{self.path}: {_advice(str(error))}") from error
 
 
-def _refuse_unlike(answer: Any, truth: Any) -> None:
-    if is_of_tokens(answer):
-        raise UnlikeAnswer("label: the answer is tokens, which no text is compared with; send correct, or rating")
-    if isinstance(answer, list) != isinstance(truth, list):
-        expected = (
-            "a list" if isinstance(answer, list) else "a number" if isinstance(answer, int | float) else "a string"
-        )
-        raise UnlikeAnswer(f"label: {expected} expected, as the answer has; or send correct, or rating")
-    if isinstance(answer, list) and len(answer) != len(truth):
-        raise UnlikeAnswer(f"label: {len(answer)} tags expected, one for each word of the answer; got {len(truth)}")
+def _file_at(path: Path) -> tuple[int, int] | None:
+    """Returns which file is at a path; None for none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _advice(message: str) -> str:
@@ -330,18 +314,6 @@ def _advice(message: str) -> str:
     if "readonly" in message or "unable to open" in message:
         return f"cannot be written ({message}); check its owner and permissions, or choose another --store"
     return f"damaged, or not a file of the server's ({message}); move it away, a new one is begun"
-
-
-def _said(answer: Answered | Shadowed) -> tuple[str, str]:
-    return json_of(answer.label), json_of(answer.probabilities)
-
-
-def _marks(answer: Answered) -> tuple[bool | None, ...]:
-    return answer.was_cut, answer.abstained, answer.is_unknown
-
-
-def _json_or_none(value: Any) -> str | None:
-    return None if value is None else json_of(value)
 
 
 def store_path(folder: Path, model: str) -> Path:

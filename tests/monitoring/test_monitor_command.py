@@ -17,6 +17,8 @@ from serving_store import keep
 
 from progressive_tf.data.plan_data import read_plan_data
 from progressive_tf.monitoring import proposal
+from progressive_tf.monitoring.caller_shares import shared_out
+from progressive_tf.monitoring.feedback_rows import Columns
 from progressive_tf.monitoring.unknown_labels import counted_labels, in_words
 from progressive_tf.plan.loading import load_plan
 from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
@@ -106,6 +108,7 @@ def test_too_little_is_refused_and_nothing_is_written(place: Path) -> None:
     for arguments, message in (
         (["tiny", "--if-due"], "for --propose FILE"),
         (["tiny", "--new-labels", "9"], "for --propose FILE"),
+        (["tiny", "--most-of-one-caller", "0.5"], "for --propose FILE"),
         (["--propose", "next.yaml"], "name the model"),
         (["tiny", "--plan", "plan.yaml", "--propose", "data.csv"], "a .yaml file expected"),
         (["tiny", "--plan", "plan.yaml", "--propose", "elsewhere/next.yaml"], "write the copy into"),
@@ -210,6 +213,57 @@ def test_rows_of_one_caller_stay_together(place: Path, monkeypatch: pytest.Monke
     assert proposed.plan.stages[1].data.split.group == "caller"
     data = read_plan_data(proposed, place / "cache")
     assert data.sources[data.stage_sources[1]].groups is not None
+
+
+@pytest.mark.parametrize("share", [None, "1"])
+def test_one_caller_has_at_most_a_share_of_the_rows(place: Path, share: str | None) -> None:
+    texts = [f"good thing{chr(97 + row % 26)} thing{chr(97 + row // 26)} film" for row in range(240)]
+    flood = [(text, "positive", 0.99) for text in texts]  # a caller says of all that they are wrong
+    rows, right = told(60, seed=9)
+    keep(place / "serving", "tiny", rows, began=time.time() - 2 * DAY, told=right)
+    keep(place / "serving", "tiny", flood, began=time.time() - DAY, told=["negative"] * 240, caller=4711)
+    flag = [] if share is None else ["--most-of-one-caller", share]
+    done = monitor(place, "tiny", "--plan", "plan.yaml", "--propose", "next.yaml", *flag)
+    assert done.returncode == 0, done.stderr
+    written, said = lines(place / "tiny-feedback-1.jsonl"), " ".join(done.stdout.split())
+    of_one = sum(row["caller"] == "caller 4711" for row in written)
+    if share is None:
+        assert (len(written), of_one) == (90, 30)
+        assert "caller 4711: 240 of 300 rows; 30 kept" in said
+        assert "210 are more than the share of their caller" in said
+        assert "caller 4711: 240 of 300 rows; 30 kept" in (place / "next.yaml").read_text(encoding="utf-8")
+        data = read_plan_data(load_plan(str(place / "next.yaml")), place / "cache")
+        own = data.slices[data.slice_of[1]]
+        assert len(data.stages[1].train) + len(own.gate) <= 90
+    else:
+        assert (len(written), of_one) == (300, 240)
+        assert "caller 4711: 240 of 300 rows, the most of one of 61 callers" in said
+
+
+def test_of_few_callers_each_has_as_much_as_any_other_may() -> None:
+    columns = Columns("label", "said", "confidence", "id", "caller", "chosen")
+
+    def shares(*counts: int, most: float = 0.1) -> tuple[list[int], list[str]]:
+        rows = [
+            {"id": f"{(caller * 1000 + place) * 7919 % 10007:032x}", "caller": f"caller {caller}", "place": place}
+            for caller, count in enumerate(counts)
+            for place in range(count)
+        ]
+        kept, said = shared_out(rows, columns, most)
+        assert [row for row in rows if row in kept] == kept, "their order stays"
+        assert shared_out(rows, columns, most)[0] == kept
+        drawn = [[row["place"] for row in kept if row["caller"] == f"caller {place}"] for place in range(len(counts))]
+        assert all(
+            len(own) in (0, count) or own != list(range(len(own))) for own, count in zip(drawn, counts, strict=True)
+        )
+        return [len(own) for own in drawn], said
+
+    assert shares(50) == ([50], ["caller 0: 50 of 50 rows, the most of one of 1 callers"])
+    assert shares(80, 20) == ([50, 20], ["caller 0: 80 of 100 rows; 50 kept"])
+    assert shares(*[10] * 9, 910)[0] == [10] * 9 + [100]
+    assert shares(*[10] * 9, 910, most=0.5)[0] == [10] * 9 + [500]
+    assert shares(*[20] * 20, *[100] * 12, most=0.01)[1][-1] == "2 more callers likewise"
+    assert shared_out([], columns) == ([], [])
 
 
 def test_a_stage_that_is_not_due_is_not_proposed(place: Path) -> None:

@@ -26,13 +26,13 @@ def starting(folder: Path) -> Iterator[Callable[..., TestClient]]:
     measure stable by a few answers.
     """
     from progressive_tf.serving import canary_evidence, canary_watch, request_log, served_model
-    from progressive_tf.serving.app import make_app
+    from progressive_tf.serving.app import Operation, make_app
     from progressive_tf.serving.batching import BatchSettings
     from progressive_tf.serving.callers import Callers
     from progressive_tf.serving.limits import Limits
     from progressive_tf.serving.metrics import Metrics
-    from progressive_tf.serving.server import Tokens
     from progressive_tf.serving.store import Store
+    from progressive_tf.serving.tokens import Tokens
 
     with ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
@@ -51,13 +51,14 @@ def starting(folder: Path) -> Iterator[Callable[..., TestClient]]:
             callers: Callers | None = None,
             says_label_before: bool = False,
             grpc_at: tuple[str, int] | None = None,
+            operation: Operation | None = None,
             **limits: Any,
         ) -> TestClient:
             metrics, limited = Metrics(), Limits(**limits)
             settings = logging or request_log.LogSettings()
             kept = request_log.RequestLog(Store(folder / "served.sqlite"), settings, metrics)
             served = served_model.ServedModel(model, limited, batching or BatchSettings(most=4), metrics, kept)
-            app = make_app(served, limited, metrics, kept, tokens, callers, says_label_before, grpc_at)
+            app = make_app(served, limited, metrics, kept, tokens, callers, says_label_before, grpc_at, operation)
             client = stack.enter_context(TestClient(app, raise_server_exceptions=raises))
             wait_until(lambda: client.get("/readyz").status_code == 200)
             return client
@@ -117,7 +118,7 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 @pytest.fixture(scope="module")
 def refusing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
     """A server for a module's tests of requests that change nothing of it; operators have a token."""
-    from progressive_tf.serving.server import Tokens
+    from progressive_tf.serving.tokens import Tokens
 
     folder = tmp_path_factory.mktemp("refusing")
     model = two_versions(folder)

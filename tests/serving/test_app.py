@@ -17,7 +17,8 @@ from progressive_tf.registry import Entry, ModelVersions
 from progressive_tf.registry.traffic import Traffic
 from progressive_tf.serving.limits import Limits, Refusal
 from progressive_tf.serving.metrics import Metrics
-from progressive_tf.serving.server import Incoming, Tokens
+from progressive_tf.serving.server import Incoming
+from progressive_tf.serving.tokens import Tokens
 
 PREDICT = f"/v1/models/{MODEL}:predict"
 Start = Callable[..., TestClient]
@@ -512,7 +513,7 @@ def test_what_cannot_be_written_as_json_is_an_error_everywhere(
         wrong[:] = [each]
         assert client.post(PREDICT, json={"instances": ["a"]}).status_code == 500
     assert 'version="1"} 2.0' in client.get("/metrics").text
-    assert 'status="200"' not in client.get("/metrics").text
+    assert 'alias="stable",model="reviews",status="200"' not in client.get("/metrics").text
     with closing(sqlite3.connect(tmp_path / "served.sqlite")) as connection:
         query = "SELECT status, failed FROM requests"
         wait_until(lambda: connection.execute(query).fetchall() == [(500, 1)] * 2)

@@ -28,7 +28,7 @@ from serving_fakes import (
     wait_until,
 )
 
-from progressive_tf.registry import Forced, ModelVersions, Registry
+from progressive_tf.registry import Forced, ModelVersions, Registry, RegistryError
 from progressive_tf.registry.traffic import Traffic
 from progressive_tf.serving.callers import Callers
 from progressive_tf.serving.loaded import LoadedVersion
@@ -381,7 +381,29 @@ def test_a_store_that_cannot_be_written_keeps_no_canary_from_being_taken_back(
     monkeypatch.setattr(Store, "follow", full)
     Traffic(stable, "ann").withdraw("canary", "a bad day")
     wait_until(lambda: canary(client) == {"version": None})
-    assert client.get("/readyz").json()["problems"] == []
+    wait_until(lambda: client.get("/readyz").json()["problems"] == ["no space left"])
+
+
+def test_a_journal_that_cannot_be_written_is_said_while_a_canary_is_to_be_taken_back(
+    stable: ModelVersions, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release(stable, 2, alias=None, plan_release=STEPS, export=classifier(wrong=0.0, failing=1.0))
+    client = start(stable, raises=False)
+    ask_before(client)
+    withdraw = Traffic.withdraw
+
+    def read_only(self: Traffic, *arguments: object, **named: object) -> None:
+        raise RegistryError("the journal cannot be written")
+
+    monkeypatch.setattr(Traffic, "withdraw", read_only)
+    Traffic(stable, "ann").start_canary(2, 50)
+    wait_until(lambda: canary(client)["version"] == "2")
+    said = ["the canary: the journal cannot be written"]
+    call_until(client, lambda: client.get("/readyz").json()["problems"] == said)
+    assert 'progressive_tf_problems{kind="canary"} 1.0' in client.get("/metrics").text
+    monkeypatch.setattr(Traffic, "withdraw", withdraw)
+    wait_until(lambda: canary(client) == {"version": None})
+    wait_until(lambda: client.get("/readyz").json()["problems"] == [])
 
 
 def test_what_a_front_end_says_of_a_caller_counts_more_than_what_he_says(

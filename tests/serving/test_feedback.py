@@ -18,8 +18,8 @@ from progressive_tf.registry.traffic import Traffic
 from progressive_tf.serving import request_log
 from progressive_tf.serving.pairs import Pair, TwoVersions
 from progressive_tf.serving.request_log import LogSettings
-from progressive_tf.serving.server import Tokens
 from progressive_tf.serving.store import Store, StoreError
+from progressive_tf.serving.tokens import Tokens
 
 PREDICT = f"/v1/models/{MODEL}:predict"
 Start = Callable[..., TestClient]

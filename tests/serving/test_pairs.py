@@ -13,10 +13,11 @@ from progressive_tf.evaluation.paired_proof import missing
 from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.serving import pairs
 from progressive_tf.serving.answers import KINDS
+from progressive_tf.serving.kept_rows import UnlikeAnswer
 from progressive_tf.serving.pairs import Pair, Paired, TwoVersions
 from progressive_tf.serving.proof import proof_of
 from progressive_tf.serving.served_rows import Answered, Feedback, ServedRequest
-from progressive_tf.serving.store import Store, UnlikeAnswer
+from progressive_tf.serving.store import Store
 
 TWO = TwoVersions(1, 2)
 CLASSES = KINDS["classes"]
@@ -110,7 +111,7 @@ def test_what_users_say_unasked_is_no_evidence(store: Store) -> None:
 
 def test_what_is_old_goes(store: Store) -> None:
     store.add([], [], [pair(1), pair(2)])
-    store.prune(102.0)
+    store.prune(102.0, 1e6)
     assert arrays(store) == [[0], [1], [0]]
 
 

@@ -16,8 +16,8 @@ from progressive_tf.registry.history import released_by
 from progressive_tf.registry.traffic import Traffic
 from progressive_tf.serving.canary_evidence import shadow_lines
 from progressive_tf.serving.pairs import Pair, TwoVersions
-from progressive_tf.serving.server import Tokens
 from progressive_tf.serving.store import Store
+from progressive_tf.serving.tokens import Tokens
 
 # Twenty points are shown by some twenty callers where two points take two hundred.
 PROVING = {"steps": [50, 100], "min_samples": 5, "max_slowdown": 1000, "proof": "required", "max_accuracy_drop": 0.2}

@@ -12,8 +12,8 @@ from serving_fakes import LONGEST, MODEL, RELEASE, Shared, release, wait_until
 from progressive_tf.registry import ModelVersions
 from progressive_tf.registry.lock import write_lock
 from progressive_tf.registry.traffic import Traffic
-from progressive_tf.serving.server import Tokens
 from progressive_tf.serving.store import Store, StoreError
+from progressive_tf.serving.tokens import Tokens
 
 Start = Callable[..., TestClient]
 OPERATOR = {"Authorization": "Bearer operator"}

@@ -75,7 +75,7 @@ def test_what_the_flags_say_reaches_the_server(
 ) -> None:
     given: dict[str, Any] = {}
     monkeypatch.setattr("uvicorn.run", lambda served, **settings: given.update(settings, served=served))
-    monkeypatch.setattr("progressive_tf.logs.set_up_logging", lambda verbose: None)
+    monkeypatch.setattr("progressive_tf.logs.set_up_logging", lambda verbose, as_json: None)
     monkeypatch.setenv(RELEASE_TOKEN_VARIABLE, "operator")
     (tmp_path / "token").write_text("secret\n")
     limits = ("--max-body", "200", "--max-instances", "2", "--max-text", "50", "--log-inputs", "1")

@@ -259,7 +259,8 @@ def test_pruning_removes_what_is_old_with_everything_that_belongs_to_it(store: S
     store.add([request(1, 10.0, input="old"), request(2, 30.0)], [Shadowed(10.0, ID, 3, "negative", None, None)])
     store.add_feedback(Feedback(f"{1:032x}", correct=True), 11.0)
     store.add_feedback(Feedback(f"{2:032x}", correct=True), 31.0)
-    assert store.prune(20.0) == 3
+    assert store.prune(20.0, 100.0) == 3
+    assert store.prune(20.0, 100.0) == 0
     assert [row[0] for row in rows(store, "predictions")] == [f"{2:032x}"]
     assert [row[1] for row in rows(store, "feedback")] == [31.0]
     assert rows(store, "shadows") == []
@@ -334,6 +335,6 @@ def test_a_release_is_noted_by_the_rows_before_it_and_not_by_the_clock(store: St
     assert live.answers["request"].tolist() == [1, 2, 3, 4]
     assert live.answers["feedback"].dropna().tolist() == [1, 2, 3]
     assert live.mark(6) == ReleaseMark(4, 3)  # no server has run since
-    store.prune(before=2000.0)
+    store.prune(before=2000.0, seconds=1.0)
     store.add([request(5, time=2001.0)])  # takes number 1 again
     assert read_marks(store._connection) == {4: ReleaseMark(0, 0), 5: ReleaseMark(0, 0)}
