@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
 
 from progressive_tf.files import TEMPORARY_SUFFIX, fsync
-from progressive_tf.registry import history, journal
-from progressive_tf.registry.errors import RegistryError, from_os_error
+from progressive_tf.output import say
+from progressive_tf.registry import history, journal, signatures
+from progressive_tf.registry.errors import RegistryError, UnsignedError, from_os_error
 from progressive_tf.registry.folder import INCOMING_PREFIX, find_damage, remove_folder, seal_folder
 from progressive_tf.registry.history import Publication
-from progressive_tf.registry.journal import Entry
+from progressive_tf.registry.journal import Entry, Signature
+from progressive_tf.registry.keys import KEY_VARIABLE, Keys
 from progressive_tf.registry.lock import write_lock
+from progressive_tf.registry.signatures import Signed
 from progressive_tf.registry.views import stale_views, write_views
 
 
@@ -25,10 +29,12 @@ class ModelFolder:
     Args:
         path: `registry/<model>`.
         name: the model's name.
+        keys: whose signatures count; by default nobody's is asked for.
     """
 
     path: Path
     name: str
+    keys: Keys = field(default_factory=Keys)
 
     @property
     def journal(self) -> Path:
@@ -44,23 +50,58 @@ class ModelFolder:
         return self.path / f"{INCOMING_PREFIX}{intent.token}"
 
     def entries(self) -> tuple[Entry, ...]:
-        """Returns the journal, oldest entry first.
+        """Returns the journal, oldest entry first; where only what is signed counts, the signed part of it.
 
         Raises:
-            RegistryError: it cannot be read, or is missing or empty although there are versions.
+            RegistryError: it cannot be read, is missing or empty although there are versions, or is not what was
+                signed.
         """
+        return self.signed().entries
+
+    def signed(self) -> Signed:
+        """Returns the part of the journal that counts, and what of it does not and why; raises as `entries` does."""
+        # Before the journal, which may go on meanwhile: it is to be as long as what was remembered, or longer.
+        seen = None if self.keys.remembered is None else signatures.read_memory(self.name, self.keys.remembered)
         numbers = self.numbers()
-        entries = journal.read_entries(self.journal)
+        entries, all_signatures = journal.read_signed_entries(self.journal)
         if numbers and not entries:
             raise RegistryError(
                 f"{self.journal} is missing or empty although there are versions ({', '.join(map(str, numbers))}); "
                 "restore it from a backup"
             )
-        return entries
+        if not self.keys.verifies:
+            return Signed(entries)
+        found = signatures.signed_part(self.name, entries, all_signatures, self.keys)
+        if seen is not None:
+            signatures.remember(seen, found.entries)
+        return found
+
+    @property
+    def has_signatures(self) -> bool:
+        """Whether anybody has ever signed the journal."""
+        return bool(journal.read_signed_entries(self.journal)[1])
 
     def append(self, *entries: Entry) -> None:
-        """Adds entries to the journal in one transaction."""
-        journal.append_entries(self.journal, entries)
+        """Adds entries to the journal in one transaction, signed where there is a key to sign with.
+
+        Raises:
+            UnsignedError: only what is signed counts, and there is no key; or what is there already is not signed.
+            RegistryError: the journal cannot be written.
+        """
+        if self.keys.own is not None:
+            journal.append_entries(self.journal, entries, partial(self._signature_of, len(entries)))
+        elif self.keys.verifies:
+            raise UnsignedError(
+                f"{self.name}: only what is signed counts here, and there is no key to sign this with "
+                f"({signatures.describe(entries[0])}); name one with --key or in {KEY_VARIABLE}"
+            )
+        else:
+            journal.append_entries(self.journal, entries)
+            if self.has_signatures:
+                _tell_unsigned(self.name)
+
+    def _signature_of(self, new: int, entries: Sequence[Entry], before: Sequence[Signature]) -> Signature:
+        return signatures.signature_of_new(self.name, entries, new, before, self.keys)
 
     def numbers(self) -> list[int]:
         """Returns the numbers that have a folder, released or not."""
@@ -136,6 +177,8 @@ class ModelFolder:
         self.append(commit, *moves)
 
     def _settle(self) -> None:
+        if self.keys.only_steps:
+            return  # a publication is settled by whoever may sign one
         for publication in history.publications(self.entries()):
             if publication.state == journal.PREPARED:
                 self.complete(publication)
@@ -155,3 +198,12 @@ class ModelFolder:
     def _refresh_views(self) -> None:
         if self.journal.exists():
             write_views(self.path, self.name, history.current_aliases(self.entries()))
+
+
+@cache
+def _tell_unsigned(model: str) -> None:
+    """Says once in a process that it adds to a signed journal without signing."""
+    say(
+        f"{model} is signed, and what this command writes is not: whoever trusts signatures alone does not follow it. "
+        f"Name a key in {KEY_VARIABLE}, or sign it afterwards: `release sign {model} --key FILE`"
+    )

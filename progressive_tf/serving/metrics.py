@@ -14,6 +14,7 @@ from progressive_tf.models.preprocessing import INPUT_TOKENS, UNKNOWN_CELLS, USE
 log = logging.getLogger("progressive_tf.serving")
 
 IS_WHOLE, ABSTAINED, UNKNOWN = "is_whole", "abstained", "unknown"
+JOURNAL, UNSIGNED, VERSION = "journal", "unsigned", "version"  # why something of a registry is refused
 _SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 _DIFFERENCES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -90,6 +91,12 @@ class Metrics:
             "progressive_tf_canary_decision",
             "1 for what the evidence says of the canary: widen, wait, hold or rollback; 0 for the others.",
             ["model", "version", "outcome"],
+        )
+        self.refused = gauge(
+            "progressive_tf_registry_refused",
+            "What the registry holds and is not served: journal (1: it cannot be read, or is not what was signed), "
+            "unsigned (entries of the journal), version (versions whose files are refused or do not load).",
+            ["model", "why"],
         )
         self.stable_by = gauge(
             "progressive_tf_stable_released_by",

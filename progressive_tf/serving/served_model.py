@@ -17,13 +17,14 @@ from progressive_tf.registry import RegistryError, history
 from progressive_tf.registry.history import CANARY, SHADOW, STABLE
 from progressive_tf.registry.journal import Entry
 from progressive_tf.registry.label_lineage import EVERY_WORD, LabelLineage
+from progressive_tf.registry.signatures import Signed, unsigned_text
 from progressive_tf.registry.versions import ModelVersions
 from progressive_tf.serving.batching import Batcher, BatchSettings
 from progressive_tf.serving.canary_decision import compares_with_stable
 from progressive_tf.serving.instances import PredictRequest
 from progressive_tf.serving.limits import Limits
 from progressive_tf.serving.loaded import LoadedVersion
-from progressive_tf.serving.metrics import Metrics
+from progressive_tf.serving.metrics import JOURNAL, UNSIGNED, VERSION, Metrics
 from progressive_tf.serving.pairs import TwoVersions
 from progressive_tf.serving.proof import keeps_pairs
 from progressive_tf.serving.request_log import RequestLog
@@ -67,6 +68,7 @@ class ServedModel:
         self.is_read = False  # whether it could be, when it changed last
         self._wanted = asyncio.Event()
         self._failed: dict[int, str] = {}
+        self._unsigned = ""  # what of the journal is not followed, and why
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def follow(self) -> None:
@@ -82,16 +84,20 @@ class ServedModel:
             if now != seen:
                 try:
                     read = await loop.run_in_executor(None, self._read_journal)
-                    self.entries, self.lineage, self.called_before = read
+                    signed, self.lineage, self.called_before = read
                 except (ProgressiveError, OSError) as error:
                     if self.standing.problems != (str(error),):
                         log.error("the journal cannot be read; what is served stays: %s", error)
                     self._replace(problems=(str(error),))
+                    self._metrics.refused.labels(self.model.name, JOURNAL).set(1)
                     seen = UNREAD  # a copy that is put back may be the very journal of before
                     self.is_read = False
                 else:
                     seen = now
                     self.is_read = True
+                    self._metrics.refused.labels(self.model.name, JOURNAL).set(0)
+                    self.entries = signed.entries
+                    self._note_unsigned(signed)
                     self._failed.clear()
                     self._switch()
                     self._wanted.set()
@@ -100,15 +106,25 @@ class ServedModel:
                 await self._request_log.mark_newest(self.entries)
             await asyncio.sleep(LOOK_SECONDS)
 
-    def _read_journal(self) -> tuple[tuple[Entry, ...], LabelLineage, Mapping[int, Mapping[str, str | None]]]:
+    def _read_journal(self) -> tuple[Signed, LabelLineage, Mapping[int, Mapping[str, str | None]]]:
         """Returns the journal, the words of its versions and what each called its classes before; raises RegistryError
-        where there was one and is none, as while its disk is away.
+        where there was one and is none, as while its disk is away, and where what was followed is signed no more.
         """
-        entries = self.model.entries()
-        if self.entries and not entries:
+        signed = self.model.files.signed()
+        if self.entries and not signed.entries:
+            if signed.unsigned:
+                raise RegistryError(unsigned_text(self.model.name, signed))
             raise RegistryError(f"{self.model.files.journal} is missing or empty, and was there before; put it back")
         lineage = LabelLineage.read(self.model)
-        return entries, lineage, {number: lineage.called_before(number) for number in lineage.of}
+        return signed, lineage, {number: lineage.called_before(number) for number in lineage.of}
+
+    def _note_unsigned(self, signed: Signed) -> None:
+        before, self._unsigned = self._unsigned, ""
+        if signed.unsigned:
+            self._unsigned = f"{unsigned_text(self.model.name, signed)}; what is signed goes on being served"
+        if self._unsigned not in ("", before):
+            log.error("%s", self._unsigned)
+        self._metrics.refused.labels(self.model.name, UNSIGNED).set(len(signed.unsigned))
 
     async def _load_what_is_missing(self) -> None:
         """Loads one version after the other, stable first; what failed is tried again after a while."""
@@ -260,9 +276,9 @@ class ServedModel:
             if rollout is not None and rollout.version in ready and not rollout.paused:
                 split = Split(stable, rollout.version, rollout.percent, rollout.step)
                 schedule = ready[rollout.version].loaded.schedule
-        problems = tuple(
-            f"version {number}: {reason}" for number, reason in self._failed.items() if number in wanted.values()
-        )
+        failed = [f"version {number}: {reason}" for number, reason in self._failed.items() if number in wanted.values()]
+        problems = (self._unsigned, *failed) if self._unsigned else tuple(failed)
+        self._metrics.refused.labels(self.model.name, VERSION).set(len(failed))
         needed = {*wanted.values(), *aliases.values()}
         in_memory = self.standing.by_number
         kept = {number: answering for number, answering in in_memory.items() if number in needed}
