@@ -27,7 +27,7 @@ ALIAS, WIDEN, PAUSE, ROLLBACK, PROVED = "alias", "widen", "pause", "rollback", "
 LOOKED, TESTED = "looked", "tested"
 
 _OF_PATHS = re.compile(r"[/\x00]")
-_KEY, _SIGNATURE = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{128}")
+_KEY = re.compile(r"[0-9a-f]{64}")
 
 _SCHEMA = (
     """
@@ -142,7 +142,7 @@ def read_signed_entries(path: Path) -> tuple[tuple[Entry, ...], tuple[Signature,
         return (), ()
     with _connection(path) as connection:
         connection.execute("BEGIN")
-        return _entries(connection, path), _signatures(connection, path)
+        return _entries(connection, path), _signatures(connection)
 
 
 def append_entries(path: Path, entries: Sequence[Entry], sign: Sign | None = None) -> None:
@@ -160,7 +160,7 @@ def append_entries(path: Path, entries: Sequence[Entry], sign: Sign | None = Non
     with _connection(path, create=True) as connection:
         _insert(connection, path, entries)
         if sign is not None:
-            _insert_signature(connection, sign(_entries(connection, path), _signatures(connection, path)))
+            _insert_signature(connection, sign(_entries(connection, path), _signatures(connection)))
         connection.execute("COMMIT")
 
 
@@ -217,15 +217,14 @@ def _entries(connection: sqlite3.Connection, path: Path) -> tuple[Entry, ...]:
     return tuple(replace(entry, forced=bool(entry.forced)) for entry in entries)
 
 
-def _signatures(connection: sqlite3.Connection, path: Path) -> tuple[Signature, ...]:
+def _signatures(connection: sqlite3.Connection) -> tuple[Signature, ...]:
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'signatures'").fetchone():
         return ()
     rows = connection.execute("SELECT entries, key, signature FROM signatures ORDER BY rowid").fetchall()
-    for count, key, signature in rows:
-        is_whole = isinstance(count, int) and all(isinstance(value, str) for value in (key, signature))
-        if not is_whole or not _KEY.fullmatch(key) or not _SIGNATURE.fullmatch(signature):
-            raise RegistryError(f"{path} has a signature that is none; restore the journal from a backup")
-    return tuple(Signature(*row) for row in rows)
+    # What no key can have written is no signature of anybody.
+    kinds = (int, str, str)
+    whole = [row for row in rows if all(map(isinstance, row, kinds)) and _KEY.fullmatch(row[1])]
+    return tuple(Signature(*row) for row in whole)
 
 
 def _refuse_strange(entry: Entry, path: Path) -> None:

@@ -53,13 +53,23 @@ class ModelFolder:
         """Returns the journal, oldest entry first; where only what is signed counts, the signed part of it.
 
         Raises:
+            UnsignedError: only what is signed counts, and nothing is.
             RegistryError: it cannot be read, is missing or empty although there are versions, or is not what was
                 signed.
         """
-        return self.signed().entries
+        found = self.signed()
+        if found.unsigned and not found.entries:
+            raise UnsignedError(signatures.unsigned_text(self.name, found))
+        if found.unsigned:
+            _tell(f"not followed: {signatures.unsigned_text(self.name, found)}")
+        return found.entries
 
     def signed(self) -> Signed:
-        """Returns the part of the journal that counts, and what of it does not and why; raises as `entries` does."""
+        """Returns the part of the journal that counts, and what of it does not and why.
+
+        Raises:
+            RegistryError: as `entries` does, but for what is not signed.
+        """
         # Before the journal, which may go on meanwhile: it is to be as long as what was remembered, or longer.
         seen = None if self.keys.remembered is None else signatures.read_memory(self.name, self.keys.remembered)
         numbers = self.numbers()
@@ -98,7 +108,11 @@ class ModelFolder:
         else:
             journal.append_entries(self.journal, entries)
             if self.has_signatures:
-                _tell_unsigned(self.name)
+                _tell(
+                    f"{self.name} is signed, and what this command writes is not: whoever trusts signatures alone does "
+                    f"not follow it. Name a key in {KEY_VARIABLE}, or sign it later: `release sign {self.name} --key "
+                    "FILE`"
+                )
 
     def _signature_of(self, new: int, entries: Sequence[Entry], before: Sequence[Signature]) -> Signature:
         return signatures.signature_of_new(self.name, entries, new, before, self.keys)
@@ -201,9 +215,6 @@ class ModelFolder:
 
 
 @cache
-def _tell_unsigned(model: str) -> None:
-    """Says once in a process that it adds to a signed journal without signing."""
-    say(
-        f"{model} is signed, and what this command writes is not: whoever trusts signatures alone does not follow it. "
-        f"Name a key in {KEY_VARIABLE}, or sign it afterwards: `release sign {model} --key FILE`"
-    )
+def _tell(what: str) -> None:
+    """Says something once in a process, however often it comes up."""
+    say(what)

@@ -79,7 +79,7 @@ def signed_part(model: str, entries: Sequence[Entry], signatures: Sequence[Signa
     end, key, why = (full[0].entries, full[0].key, "") if full else (0, "", "")
     for one in full + [one for one in mine if one.entries > end]:
         if not _is_valid(model, chain, one):
-            raise RegistryError(_changed(model, entries, chain, mine, one))
+            raise RegistryError(_changed(model, entries, chain, mine))
         if one.entries > end:
             more = [entry for entry in entries[end : one.entries] if not _is_step(entry)]
             if more or end == 0:
@@ -148,7 +148,7 @@ def refuse_contradiction(model: str, entries: Sequence[Entry], signatures: Seque
     ordered = sorted(signatures, key=lambda one: one.entries)
     for one in ordered:
         if not _is_valid(model, chain, one):
-            raise RegistryError(_changed(model, entries, chain, ordered, one))
+            raise RegistryError(_changed(model, entries, chain, ordered))
 
 
 @dataclass(frozen=True)
@@ -233,20 +233,20 @@ def _is_valid(model: str, chain: Sequence[str], one: Signature) -> bool:
     return is_signature(one.key, one.signature, _message(model, one.entries, chain[one.entries]))
 
 
-def _changed(
-    model: str, entries: Sequence[Entry], chain: Sequence[str], ordered: Sequence[Signature], wrong: Signature
-) -> str:
-    key = fingerprint(wrong.key)
-    if wrong.entries > len(entries):
+def _changed(model: str, entries: Sequence[Entry], chain: Sequence[str], ordered: Sequence[Signature]) -> str:
+    """Returns in words what is wrong at the first signature that does not hold, and between which entries."""
+    wrong = next(one for one in ordered if not _is_valid(model, chain, one))
+    before = [one.entries for one in ordered if one.entries < wrong.entries]
+    first, last, key = before[-1] + 1 if before else 1, wrong.entries, fingerprint(wrong.key)
+    if last > len(entries):
         return (
-            f"{model}: {key} has signed {wrong.entries} entries of its journal, and {len(entries)} are there: the last "
-            "ones have been removed. Restore the journal from a backup"
+            f"{model}: {key} has signed {last} entries of its journal, and {len(entries)} are there: the last ones "
+            "have been removed. Restore the journal from a backup"
         )
-    good = [one.entries for one in ordered if one.entries < wrong.entries and _is_valid(model, chain, one)]
-    first, last = good[-1] if good else 0, wrong.entries
+    which, are = (f"entry {last}", "is") if first == last else (f"entries {first} to {last}", "are")
     return (
-        f"{model}: entries {first + 1} to {last} of its journal are not what {key} has signed: one of them, or the "
-        "signature, has been changed, removed or put there, or the journal is another model's. Restore it from a backup"
+        f"{model}: {which} of its journal {are} not what {key} has signed: changed, removed, moved or put there, or "
+        "the signature was changed, or the journal is another model's. Restore it from a backup"
     )
 
 

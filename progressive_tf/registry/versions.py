@@ -227,13 +227,14 @@ class ModelVersions:
         new: list[Entry] = []
 
         def signature(entries: Sequence[Entry], before: Sequence[Signature]) -> Signature:
-            signatures.refuse_contradiction(self.name, entries, before)
             signed = signatures.signed_part(self.name, entries, before, keys)
             signatures.refuse_beyond_steps(self.name, signed.unsigned, keys)
             new[:] = signed.unsigned
             return signatures.sign(self.name, entries, own)
 
         with write_lock(self.files.path, self.wait_seconds):
+            if not anew:
+                signatures.refuse_contradiction(self.name, *journal.read_signed_entries(self.files.journal))
             damage = ModelVersions(self.files.path.parent, self.name).verify()
             if damage:
                 first = f"version {damage[0].version}: {damage[0].file or 'its folder'} {damage[0].problem}"
@@ -313,9 +314,11 @@ class ModelVersions:
         Returns:
             True if something was settled.
         """
-        if not self.exists or not self.files.is_unsettled():
+        if not self.exists:
             return False
         try:
+            if not self.files.is_unsettled():
+                return False
             with self.files.writing(wait_seconds=0.0):
                 return True
         except (RegistryBusyError, RegistryUnwritableError, UnsignedError):

@@ -14,6 +14,7 @@ from typing import Any
 
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.registry import RegistryError, history
+from progressive_tf.registry.errors import UnsignedError
 from progressive_tf.registry.history import CANARY, SHADOW, STABLE
 from progressive_tf.registry.journal import Entry
 from progressive_tf.registry.label_lineage import EVERY_WORD, LabelLineage
@@ -111,9 +112,9 @@ class ServedModel:
         where there was one and is none, as while its disk is away, and where what was followed is signed no more.
         """
         signed = self.model.files.signed()
+        if signed.unsigned and not signed.entries:
+            raise UnsignedError(unsigned_text(self.model.name, signed))
         if self.entries and not signed.entries:
-            if signed.unsigned:
-                raise RegistryError(unsigned_text(self.model.name, signed))
             raise RegistryError(f"{self.model.files.journal} is missing or empty, and was there before; put it back")
         lineage = LabelLineage.read(self.model)
         return signed, lineage, {number: lineage.called_before(number) for number in lineage.of}
