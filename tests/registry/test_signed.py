@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -19,7 +24,7 @@ from progressive_tf.registry import Entry, Forced, ModelVersions, Registry, Regi
 from progressive_tf.registry.errors import UnsignedError
 from progressive_tf.registry.folder import find_damage
 from progressive_tf.registry.journal import read_signed_entries
-from progressive_tf.registry.keys import Keys, read_private
+from progressive_tf.registry.keys import KEY_VARIABLE, Keys, read_private
 from progressive_tf.registry.looks import Judged, note_looks
 from progressive_tf.registry.signatures import hashes, sign, signed_part
 from progressive_tf.registry.traffic import Traffic
@@ -117,9 +122,6 @@ def relabelled(model: ModelVersions) -> None:
     (folder / WEIGHTS).write_bytes(b"other weights")
     manifest = (folder / MANIFEST).read_text()
     old = model.version(2).manifest_sha256
-    import hashlib
-    import json
-
     changed = json.loads(manifest)
     changed["files"][WEIGHTS] = hashlib.sha256(b"other weights").hexdigest()
     (folder / MANIFEST).write_text(json.dumps(changed))
@@ -217,7 +219,7 @@ def test_signatures_that_are_taken_away_leave_what_is_signed_still(signed: Model
     assert seen_by(signed, key.with_suffix(".pub")).aliases() == {"stable": 1}
     change(signed, "DELETE FROM signatures")
     for _ in range(2):
-        with pytest.raises(UnsignedError, match="entries 1 to 8 .* are not signed"):
+        with pytest.raises(UnsignedError, match=r"entries 1 to 8 .* are not signed"):
             seen_by(signed, key.with_suffix(".pub")).aliases()
         change(signed, "DROP TABLE IF EXISTS signatures")
 
@@ -225,7 +227,7 @@ def test_signatures_that_are_taken_away_leave_what_is_signed_still(signed: Model
 def test_another_key_is_not_trusted(signed: ModelVersions, tmp_path: Path) -> None:
     other = make_key(tmp_path, "other")
     seen = seen_by(signed, other.with_suffix(".pub"))
-    with pytest.raises(UnsignedError, match="entries 1 to 8 .* are signed by .*, which is not trusted"):
+    with pytest.raises(UnsignedError, match=r"entries 1 to 8 .* are signed by .*, which is not trusted"):
         seen.aliases()
     mine = Registry(tmp_path / "registry", keys=Keys.read(other)).model(MODEL)
     with pytest.raises(UnsignedError, match="which is not trusted"):
@@ -284,7 +286,7 @@ def test_a_registry_with_a_history_is_signed_at_once(model: ModelVersions, key: 
     model.publish(staged("pilot"))
     model.publish(staged("beta", parent=1))
     mine = Registry(model.files.path.parent, keys=Keys.read(key)).model(MODEL)
-    with pytest.raises(UnsignedError, match="entries 1 to 8 .* are not signed"):
+    with pytest.raises(UnsignedError, match=r"entries 1 to 8 .* are not signed"):
         mine.publish(staged("full"))
     assert len(mine.sign()) == 8
     assert mine.sign() == ()
@@ -386,3 +388,44 @@ def test_a_signature_vouches_for_the_beginning_alone(tmp_path: Path) -> None:
             if other != count:
                 with pytest.raises(RegistryError):
                     signed_part(MODEL, entries, [replace(one, entries=other)], keys)
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
+    """A key, and registries whose second publication, signed with it, was killed, each one step later."""
+    folder = tmp_path_factory.mktemp("killed")
+    key = make_key(folder, "release")
+    script = Path(__file__).with_name("kill_everywhere.py")
+    environment = os.environ | {KEY_VARIABLE: str(key)}
+    done = subprocess.run(
+        [sys.executable, script, folder], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    return key, [folder / str(step) for step in range(int(done.stdout))]
+
+
+def test_wherever_it_is_killed_what_is_there_is_signed(killed: tuple[Path, list[Path]], tmp_path: Path) -> None:
+    key, folders = killed
+    for folder in folders:
+        root = shutil.copytree(folder, tmp_path / folder.name)
+        seen = Registry(root, keys=Keys.read(trusted=key.with_suffix(".pub"))).model(MODEL)
+        assert seen.files.signed().unsigned == ()
+        assert seen.aliases()["stable"] in (1, 2)
+        assert seen.verify() == ()
+        again = Registry(root, keys=Keys.read(key)).model(MODEL)
+        assert again.publish(staged("beta", parent=1)).number == 2
+        assert seen.aliases() == {"stable": 2, "previous": 1}
+        assert seen.files.signed().unsigned == ()
+
+
+def test_what_a_killed_process_left_is_signed_with_the_rest(killed: tuple[Path, list[Path]], tmp_path: Path) -> None:
+    key, folders = killed
+    for folder in folders:
+        root = shutil.copytree(folder, tmp_path / folder.name)
+        model = Registry(root, keys=Keys.read(key)).model(MODEL)
+        change(model, "DROP TABLE signatures")
+        model.sign()
+        seen = Registry(root, keys=Keys.read(trusted=key.with_suffix(".pub"))).model(MODEL)
+        assert not seen.files.is_unsettled()
+        assert seen.files.signed().unsigned == ()
+        assert seen.verify() == ()
