@@ -174,14 +174,16 @@ def replace_signatures(path: Path, sign: Sign) -> None:
         connection.execute("COMMIT")
 
 
-def try_append(path: Path) -> None:
-    """Adds an entry to a journal that exists and takes it back, so that the file stays as it is to the byte.
+def try_append(path: Path, entries: Sequence[Entry], sign: Sign | None = None) -> None:
+    """Adds entries to a journal that exists and takes them back, so that the file stays as it is to the byte.
 
     Raises:
-        RegistryError: an entry cannot be added; see `append_entries`.
+        RegistryError: they cannot be added; see `append_entries`.
     """
     with _connection(path) as connection:
-        _insert(connection, path, [Entry(ABANDONED, reason="never committed")])
+        _insert(connection, path, entries)
+        if sign is not None:
+            sign(_entries(connection, path), _signatures(connection))
         connection.execute("ROLLBACK")
 
 

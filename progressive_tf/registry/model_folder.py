@@ -98,21 +98,35 @@ class ModelFolder:
             UnsignedError: only what is signed counts, and there is no key; or what is there already is not signed.
             RegistryError: the journal cannot be written.
         """
+        sign = self._sign(entries)
+        journal.append_entries(self.journal, entries, sign)
+        if sign is None and self.has_signatures:
+            _tell(
+                f"{self.name} is signed, and what this command writes is not: whoever trusts signatures alone does not "
+                f"follow it. Name a key in {KEY_VARIABLE}, or sign it later: `release sign {self.name} --key FILE`"
+            )
+
+    def try_append(self) -> None:
+        """Does what `append` would, and takes it back; does nothing but look for a key where there is no journal yet.
+
+        Raises:
+            UnsignedError, RegistryError: as `append` does.
+        """
+        tried = [Entry(journal.ABANDONED, reason="never committed")]
+        sign = self._sign(tried)
+        if self.journal.exists():
+            journal.try_append(self.journal, tried, sign)
+
+    def _sign(self, entries: Sequence[Entry]) -> journal.Sign | None:
+        """Returns what signs entries that are to be added, None where nothing is signed."""
         if self.keys.own is not None:
-            journal.append_entries(self.journal, entries, partial(self._signature_of, len(entries)))
-        elif self.keys.verifies:
+            return partial(self._signature_of, len(entries))
+        if self.keys.verifies:
             raise UnsignedError(
                 f"{self.name}: only what is signed counts here, and there is no key to sign this with "
                 f"({signatures.describe(entries[0])}); name one with --key or in {KEY_VARIABLE}"
             )
-        else:
-            journal.append_entries(self.journal, entries)
-            if self.has_signatures:
-                _tell(
-                    f"{self.name} is signed, and what this command writes is not: whoever trusts signatures alone does "
-                    f"not follow it. Name a key in {KEY_VARIABLE}, or sign it later: `release sign {self.name} --key "
-                    "FILE`"
-                )
+        return None
 
     def _signature_of(self, new: int, entries: Sequence[Entry], before: Sequence[Signature]) -> Signature:
         return signatures.signature_of_new(self.name, entries, new, before, self.keys)

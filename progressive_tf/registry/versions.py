@@ -295,15 +295,17 @@ class ModelVersions:
     def check_writable(self) -> None:
         """Does to the journal what a release would do first, and takes it back; nothing is left of it.
 
-        A model that has no journal yet is not looked at.
+        Of a model that has no journal yet only whether it can be signed is looked at.
 
         Raises:
             RegistryBusyError: another process is writing for longer than `wait_seconds`.
-            RegistryError: the journal cannot be written.
+            RegistryError: the journal cannot be written, or not signed.
         """
-        if self.exists:
+        if not self.exists:
+            self.files.try_append()
+        else:
             with write_lock(self.files.path, self.wait_seconds):
-                journal.try_append(self.files.journal)
+                self.files.try_append()
 
     def settle(self) -> bool:
         """Completes or removes what a killed process left, and rewrites the views if they are not the journal's.
