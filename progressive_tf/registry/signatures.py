@@ -17,10 +17,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from progressive_tf.files import DamagedRecordError, read_json, write_json
+from progressive_tf.output import printable
 from progressive_tf.registry.errors import RegistryError, UnsignedError
 from progressive_tf.registry.journal import ALIAS, PAUSE, PROVED, ROLLBACK, WIDEN, Entry, Signature
 from progressive_tf.registry.keys import Keys, PrivateKey, fingerprint, is_signature
 
+_LONGEST = 200
 DOMAIN = "progressive_tf: signed journal, 1"
 STEPS = (ALIAS, WIDEN, PAUSE, ROLLBACK, PROVED)
 
@@ -216,10 +218,10 @@ def unsigned_text(model: str, signed: Signed) -> str:
 
 
 def describe(entry: Entry) -> str:
-    """Returns an entry in a few words."""
+    """Returns an entry in a few words, on one line whatever somebody has written into it."""
     what = entry.event if entry.alias is None else f"{entry.event} {entry.alias}"
     version = "" if entry.version is None else f", version {entry.version}"
-    return f"{what}{version}, by {entry.who}"
+    return printable(f"{what}{version}, by {entry.who}"[:_LONGEST], one_line=True)
 
 
 def _is_step(entry: Entry) -> bool:

@@ -26,7 +26,7 @@ from progressive_tf.registry.folder import find_damage
 from progressive_tf.registry.journal import read_signed_entries
 from progressive_tf.registry.keys import KEY_VARIABLE, Keys, read_private
 from progressive_tf.registry.looks import Judged, note_looks
-from progressive_tf.registry.signatures import hashes, sign, signed_part
+from progressive_tf.registry.signatures import hashes, sign, signed_part, unsigned_text
 from progressive_tf.registry.traffic import Traffic
 
 
@@ -212,6 +212,15 @@ def test_what_is_added_without_a_signature_is_not_followed(
     assert [entry.id for entry in signed.sign()] == [9, 10, 11, 12, 13]
     assert seen.aliases() == {"stable": 3, "previous": 1}
     signed.rollback()
+
+
+def test_what_is_not_signed_writes_nothing_into_a_log_but_its_line(signed: ModelVersions, key: Path) -> None:
+    unsigned(signed).files.append(Entry(journal.PAUSE, alias="canary", who="me\n\x1b[2Kall is well " + "x" * 1000))
+    seen = seen_by(signed, key.with_suffix(".pub"))
+    said = unsigned_text(MODEL, seen.files.signed())
+    assert said.isprintable()
+    assert "by me\\n\\x1b[2Kall" in said
+    assert len(said) < 400
 
 
 def test_signatures_that_are_taken_away_leave_what_is_signed_still(signed: ModelVersions, key: Path) -> None:
