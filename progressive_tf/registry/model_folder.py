@@ -15,7 +15,7 @@ from progressive_tf.registry import history, journal, signatures
 from progressive_tf.registry.errors import RegistryError, UnsignedError, from_os_error
 from progressive_tf.registry.folder import INCOMING_PREFIX, find_damage, remove_folder, seal_folder
 from progressive_tf.registry.history import Publication
-from progressive_tf.registry.journal import Entry, Signature
+from progressive_tf.registry.journal import Entry, Sign, Signature
 from progressive_tf.registry.keys import KEY_VARIABLE, Keys
 from progressive_tf.registry.lock import write_lock
 from progressive_tf.registry.signatures import Signed
@@ -117,7 +117,7 @@ class ModelFolder:
         if self.journal.exists():
             journal.try_append(self.journal, tried, sign)
 
-    def _sign(self, entries: Sequence[Entry]) -> journal.Sign | None:
+    def _sign(self, entries: Sequence[Entry]) -> Sign | None:
         """Returns what signs entries that are to be added, None where nothing is signed."""
         if self.keys.own is not None:
             return partial(self._signature_of, len(entries))
