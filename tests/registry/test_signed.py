@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from registry_fakes import MODEL, staged
 from signing_keys import make_key, trust
@@ -438,3 +438,33 @@ def test_what_a_killed_process_left_is_signed_with_the_rest(killed: tuple[Path, 
         assert not seen.files.is_unsettled()
         assert seen.files.signed().unsigned == ()
         assert seen.verify() == ()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes, tuple[Entry, ...], Path]:
+    """A model's folder, its signed journal, the entries in it and the public key."""
+    folder = tmp_path_factory.mktemp("whole")
+    key = make_key(folder, "release")
+    model = Registry(folder / "registry", keys=Keys.read(key)).model(MODEL)
+    model.publish(staged("pilot"))
+    model.publish(staged("beta", parent=1))
+    return model.files.path, model.files.journal.read_bytes(), model.entries(), key.with_suffix(".pub")
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_no_bytes_of_the_file_can_be_changed_so_that_something_else_is_followed(
+    whole: tuple[Path, bytes, tuple[Entry, ...], Path], data: st.DataObject
+) -> None:
+    folder, content, entries, public = whole
+    changed = bytearray(content)
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(content) - 1) | st.integers(0, 99))
+        changed[place] = data.draw(st.integers(0, 255))
+    (folder / "journal.sqlite").write_bytes(changed)
+    seen = Registry(folder.parent, keys=Keys.read(trusted=public)).model(MODEL)
+    try:
+        followed = seen.entries()
+    except RegistryError:
+        return
+    assert followed == entries[: len(followed)]
