@@ -91,3 +91,20 @@ def test_a_folder_without_a_journal_is_refused(
     ):
         with pytest.raises(InputError, match="an exported version has no signature"):
             way()
+
+
+def test_python_answers_by_no_version_whose_files_were_changed(model: ModelVersions, tmp_path: Path) -> None:
+    model.publish(staged("beta"))
+    versions = PythonRegistry(tmp_path / "registry").model(MODEL)
+    file = model.files.version(1) / "saved_model.pb"
+    file.chmod(0o600)
+    file.write_bytes(b"changed")
+    for way in (
+        lambda: versions.version(1).batch_function(),
+        lambda: versions.version(1).predict("a text"),
+        lambda: versions.version(2).batch_function(against=1),
+        lambda: versions.version(2).batch_function(against=versions.version(1)),
+        lambda: versions.version(1).predict_files("in.csv", tmp_path / "out.csv"),
+    ):
+        with pytest.raises(ProgressiveError, match=r"version 1 is damaged \(saved_model\.pb changed\)"):
+            way()
