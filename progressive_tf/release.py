@@ -34,6 +34,10 @@ ModelName = Annotated[str, typer.Argument(metavar="NAME", help="The model's name
 StoreFolder = Annotated[
     Path, typer.Option("--store", metavar="DIR", help="The server's store, which counts the canary's answers.")
 ]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option("--key", metavar="FILE", help="An Ed25519 private key that signs it; or PROGRESSIVE_TF_KEY names it."),
+]
 DEFAULT_REGISTRY, DEFAULT_STORE = Path("registry"), Path("serving")
 
 
@@ -122,6 +126,7 @@ def promote(
     force: Annotated[bool, typer.Option("--force", help="Overrule the gate.")] = False,
     reason: Annotated[str, typer.Option("--reason", help="Why; with --force. It stands in the journal.")] = "",
     registry: RegistryFolder = DEFAULT_REGISTRY,
+    key: KeyFile = None,
     verbose: Verbose = False,
 ) -> None:
     """Promote a stage that the gate held or rejected."""
@@ -135,7 +140,7 @@ def promote(
     if reason.strip() and not force:
         say("no effect: --reason without --force; a promotion by the gate has the gate's reason")
     forced = Forced(reason.strip()) if force else None
-    model = _settled(_open(registry).model(asked.model))
+    model = _settled(_open(registry, key).model(asked.model))
     version = model.version_of_stage(run, name)
     if version is not None:
         stable = model.aliases().get("stable")
@@ -172,10 +177,11 @@ def canary(
     ] = None,
     reason: Reason = None,
     registry: RegistryFolder = DEFAULT_REGISTRY,
+    key: KeyFile = None,
     verbose: Verbose = False,
 ) -> None:
     """Send part of the callers to a version; the same callers for as long as it lasts."""
-    traffic = _traffic(registry, name)
+    traffic = _traffic(registry, name, key)
     started = traffic.start_canary(number, percent, reason)
     _print(f"{name}: version {started.version} answers {started.percent:g} % of the callers")
     if traffic.schedule() is None:
@@ -197,13 +203,14 @@ def widen(
     ] = None,
     reason: Reason = None,
     registry: RegistryFolder = DEFAULT_REGISTRY,
+    key: KeyFile = None,
     store: StoreFolder = DEFAULT_STORE,
     verbose: Verbose = False,
 ) -> None:
     """Send more callers to the canary; those who were sent to it stay."""
     from progressive_tf.serving.canary_evidence import counted_now
 
-    traffic = _traffic(registry, name)
+    traffic = _traffic(registry, name, key)
     now = traffic.widen(percent, reason, *counted_now(traffic, store))
     if now is None:
         _print(f"{name}: the canary is stable now: version {traffic.model.aliases()['stable']}")
@@ -213,10 +220,14 @@ def widen(
 
 @app.command()
 def pause(
-    name: ModelName, reason: Reason = None, registry: RegistryFolder = DEFAULT_REGISTRY, verbose: Verbose = False
+    name: ModelName,
+    reason: Reason = None,
+    registry: RegistryFolder = DEFAULT_REGISTRY,
+    key: KeyFile = None,
+    verbose: Verbose = False,
 ) -> None:
     """Send nobody to the canary until it is widened again."""
-    now = _traffic(registry, name).pause(reason)
+    now = _traffic(registry, name, key).pause(reason)
     _print(f"{name}: version {now.version} is paused at {now.percent:g} %; everybody is answered by stable")
 
 
@@ -226,10 +237,11 @@ def shadow(
     number: Annotated[int, typer.Argument(metavar="N", help="The version to watch.")],
     reason: Reason = None,
     registry: RegistryFolder = DEFAULT_REGISTRY,
+    key: KeyFile = None,
     verbose: Verbose = False,
 ) -> None:
     """Let a version answer every request in the background, and no caller."""
-    _traffic(registry, name).start_shadow(number, reason)
+    _traffic(registry, name, key).start_shadow(number, reason)
     _print(f"{name}: version {number} answers in the background")
 
 
@@ -249,6 +261,7 @@ def rollback(
     ] = None,
     reason: Reason = None,
     registry: RegistryFolder = DEFAULT_REGISTRY,
+    key: KeyFile = None,
     verbose: Verbose = False,
 ) -> None:
     """Take back the canary, or else stable: to previous, which becomes what was stable before that.
@@ -259,7 +272,7 @@ def rollback(
     from progressive_tf.registry.errors import RegistryError
     from progressive_tf.registry.traffic import Traffic
 
-    model = _open(registry).existing_model(name)
+    model = _open(registry, key).existing_model(name)
     with contextlib.suppress(RegistryError, OSError):  # where that cannot be done, it is taken back all the same
         _settled(model)
     before = model.aliases()
@@ -302,31 +315,96 @@ def export(
 @app.command()
 def verify(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One model; all by default.")] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            "--key",
+            metavar="FILE",
+            help="Public keys that are trusted: verify that they have signed everything too; or "
+            "PROGRESSIVE_TF_TRUSTED_KEY names them.",
+        ),
+    ] = None,
+    remember: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --key, of one NAME: keeps there how far it is signed, and refuses an older state the next time.",
+        ),
+    ] = None,
     registry: RegistryFolder = DEFAULT_REGISTRY,
     verbose: Verbose = False,
 ) -> None:
-    """Compare every file of every version with its hash; exit code 1 if anything differs."""
-    from progressive_tf.registry.tables import damage_table
+    """Compare every file of every version with its hash, and with --key who has signed it; exit code 1 if anything
+    differs.
+    """
+    from progressive_tf.registry.tables import damage_table, signed_line
 
-    opened = _open(registry)
+    opened = _open(registry, None, key, remember)
+    if remember is not None and (name is None or not opened.keys.verifies):
+        raise InputError("--remember: for one NAME, and with --key, which says whose signatures count")
     models = opened.models() if name is None else (opened.existing_model(name),)
     damages = [(model.name, damage) for model in models for damage in _settled(model).verify()]
     if damages:
         _print(damage_table(damages))
+    else:
+        _print(f"versions checked: {sum(len(model.versions()) for model in models)}, damaged: none")
+    signed = [(model, model.files.signed()) for model in models]
+    for model, of_model in signed:
+        for line in signed_line(model, of_model):
+            _print(line)
+    if damages or any(of_model.unsigned for _, of_model in signed):
         raise typer.Exit(1)
-    _print(f"versions checked: {sum(len(model.versions()) for model in models)}, damaged: none")
 
 
-def _open(folder: Path) -> Registry:
+@app.command()
+def sign(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Models, by the names of their plans.")],
+    key: KeyFile = None,
+    anew: Annotated[
+        bool,
+        typer.Option(
+            "--anew",
+            help="Drop the signatures that are there, whatever they say: of a model that was renamed, or after damage "
+            "that you have looked into.",
+        ),
+    ] = False,
+    registry: RegistryFolder = DEFAULT_REGISTRY,
+    verbose: Verbose = False,
+) -> None:
+    """Sign all that a model's registry holds, versions and moves of aliases, and show what was not signed before.
+
+    A registry that was never signed is signed as a whole, with its history. You vouch for what is shown.
+    """
+    from progressive_tf.registry.keys import fingerprint
+    from progressive_tf.registry.tables import history_table
+
+    opened = _open(registry, key)
+    if opened.keys.own is None:
+        raise InputError(
+            "--key FILE: a private key to sign with expected; `openssl genpkey -algorithm ed25519 -out FILE` makes one"
+        )
+    for model in [opened.existing_model(name) for name in names]:
+        new = model.sign(anew=anew)
+        if new:
+            _print(history_table(new))
+        total = len(model.entries())
+        _print(
+            f"{model.name}: signed by {fingerprint(opened.keys.own.public)}: {len(new)} entries that were not, "
+            f"{total} in all, with {len(model.versions())} versions"
+        )
+
+
+def _open(folder: Path, key: Path | None = None, trusted: Path | None = None, seen: Path | None = None) -> Registry:
     from progressive_tf.registry import Registry
+    from progressive_tf.registry.keys import Keys
 
-    return Registry(folder)
+    return Registry(folder, keys=Keys.read(key, trusted, seen))
 
 
-def _traffic(registry: Path, name: str) -> Traffic:
+def _traffic(registry: Path, name: str, key: Path | None) -> Traffic:
     from progressive_tf.registry.traffic import Traffic
 
-    return Traffic(_settled(_open(registry).existing_model(name)))
+    return Traffic(_settled(_open(registry, key).existing_model(name)))
 
 
 def _print_canary(model: ModelVersions, store: Path, lines: int | None = None) -> None:

@@ -15,6 +15,7 @@ import typer
 
 from progressive_tf.commands import Verbose, need_extra, run_command
 from progressive_tf.errors import InputError
+from progressive_tf.output import say
 
 if TYPE_CHECKING:
     from progressive_tf.serving.tokens import TokenFile
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 TOKEN_VARIABLE = "PROGRESSIVE_TF_TOKEN"
 RELEASE_TOKEN_VARIABLE = "PROGRESSIVE_TF_RELEASE_TOKEN"
+REMEMBERED = "signed.json"
 
 EPILOG = """
 Example: `curl -d '{"instances": ["a quiet, moving film"]}' localhost:8501/v1/models/movie-reviews:predict`
@@ -94,6 +96,22 @@ def serve(
             "an alias over HTTP.",
         ),
     ] = None,
+    trusted_key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Ed25519 public keys: only what they have signed is served, versions and moves of aliases; or "
+            "PROGRESSIVE_TF_TRUSTED_KEY names it.",
+        ),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The server's own private key, by which it signs the steps of canaries and what operators ask over "
+            "HTTP; or PROGRESSIVE_TF_KEY names it.",
+        ),
+    ] = None,
     callers_by: Annotated[
         CallersBy,
         typer.Option(
@@ -146,8 +164,11 @@ def serve(
         _check_free("--grpc-port", host, grpc_port)
 
     from progressive_tf.registry import Registry
+    from progressive_tf.registry.keys import Keys
+    from progressive_tf.serving.store import Store, store_path
 
-    versions = Registry(registry).existing_model(model)
+    remembered = store_path(store, model).with_name(REMEMBERED)
+    versions = Registry(registry, keys=Keys.read(key, trusted_key, remembered)).existing_model(model)
     predict_token = _token("--token-file", token_file, TOKEN_VARIABLE)
     release_token = _token("--release-token-file", release_token_file, RELEASE_TOKEN_VARIABLE)
     hook = None if redact is None else _function(redact)
@@ -156,6 +177,12 @@ def serve(
 
     is_json = log_format is LogFormat.JSON
     set_up_logging(verbose, is_json)
+    keys = versions.files.keys
+    if keys.verifies and keys.own is None:
+        say(
+            "only what is signed is served, and this server has no --key: it moves no alias by itself or over HTTP, "
+            "and takes back no canary; `release widen` and `release rollback` with a key do"
+        )
 
     import uvicorn
 
@@ -167,7 +194,6 @@ def serve(
     from progressive_tf.serving.metrics import Metrics
     from progressive_tf.serving.request_log import LogSettings, RequestLog
     from progressive_tf.serving.served_model import ServedModel
-    from progressive_tf.serving.store import Store, store_path
     from progressive_tf.serving.tokens import Tokens
 
     limits = Limits(

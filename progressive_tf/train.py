@@ -16,6 +16,9 @@ EPILOG = """
 Examples: `python -m progressive_tf.train --stages 3` runs the default plan on movie reviews;
 `--plan offline` needs no network; `--plan mine.yaml --set stages.beta.epochs=3` runs a plan of your own.
 
+PROGRESSIVE_TF_KEY=FILE, an Ed25519 private key, signs what it releases; PROGRESSIVE_TF_TRUSTED_KEY=FILE starts from
+what these public keys have signed alone.
+
 Exit codes: 0 every stage was released; 2 the plan, the data, the weights or a flag is wrong;
 3 a gate held or rejected a stage; 130 interrupted (the same command continues); 1 anything else.
 """

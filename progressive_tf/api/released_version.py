@@ -45,6 +45,7 @@ class ReleasedVersion:
         self._model = model
         self.number, self.folder, self.aliases = record.number, record.folder, record.aliases
         self.stage, self.run = record.stage, record.run
+        self._intact = set[int]()
 
     @cached_property
     def manifest(self) -> Mapping[str, Any]:
@@ -141,6 +142,7 @@ class ReleasedVersion:
             from progressive_tf.scoring.versions import usual_columns
 
         other = self._beside(against)
+        self._refuse_damaged(self.record)
         usual = usual_columns(self.record, Path(runs))
         keep = columns_kept(keep_columns)
         against_folder = None if other is None else other.folder.absolute()
@@ -187,22 +189,35 @@ class ReleasedVersion:
             paths, keep = [Path(file) for file in several], columns_kept(keep_columns)
             asked = Asked(paths, Path(to), keep, column, usual, probabilities)
             other = self._beside(against)
+            self._refuse_damaged(self.record)
             with shown_here() as display:
                 return answer_files(self._model, self.record, other, asked, Path(runs), display)
 
     def _beside(self, against: ReleasedVersion | int | str | None) -> Version | None:
-        """Returns what the registry knows of the version that another is compared with."""
-        if against is None or isinstance(against, ReleasedVersion):
-            return None if against is None else against.record
+        """Returns what the registry knows of the version that another is compared with, whose files are intact."""
+        if against is None:
+            return None
+        if isinstance(against, ReleasedVersion):
+            against._refuse_damaged(against.record)
+            return against.record
         if self._model is None:
             raise InputError(f"against: {against!r}: an exported version has no others beside it; give a version")
         aliases = self._model.aliases()
         if isinstance(against, str) and against not in aliases:
             raise InputError(f"against: {unknown_name('alias', against, list(aliases))}")
-        return self._model.version(aliases[against] if isinstance(against, str) else against)
+        other = self._model.version(aliases[against] if isinstance(against, str) else against)
+        self._refuse_damaged(other)
+        return other
+
+    def _refuse_damaged(self, record: Version) -> None:
+        """Refuses files that are not those that were released; looks once, since it reads them all."""
+        if self._model is not None and record.number not in self._intact:
+            self._model.refuse_damaged(record)
+            self._intact.add(record.number)
 
     @cached_property
     def _served(self) -> Predictor:
+        self._refuse_damaged(self.record)
         with quiet():
             from progressive_tf.scoring.predictor import Predictor
 

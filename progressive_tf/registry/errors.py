@@ -20,6 +20,10 @@ class RegistryUnwritableError(RegistryError):
     """The registry's files may be read but not written."""
 
 
+class UnsignedError(RegistryError):
+    """Something is not signed by a key that is trusted with it, or cannot be signed."""
+
+
 class StableMovedError(RegistryError):
     """`stable` points to a version that the candidate was never compared with."""
 

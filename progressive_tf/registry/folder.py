@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -10,7 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from progressive_tf.files import fsync, read_json, sha256_file, write_json
+from progressive_tf.files import fsync, sha256_file, write_json
 from progressive_tf.registry.errors import RegistryError
 from progressive_tf.registry.staged import Forced, StagedVersion
 
@@ -107,6 +109,8 @@ def find_damage(folder: Path, number: int, manifest_sha256: str) -> tuple[Damage
         manifest_sha256: hash of its manifest, from the journal. Where the manifest differs from it, its list of
             files cannot be trusted and only that is returned.
     """
+    if folder.is_symlink():
+        return (Damage(number, "", "a link; what it leads to can become something else"),)
     if not folder.is_dir():
         return (Damage(number, "", "missing"),)
     try:
@@ -115,7 +119,9 @@ def find_damage(folder: Path, number: int, manifest_sha256: str) -> tuple[Damage
             return (Damage(number, MANIFEST_NAME, "missing"),)
         if sha256_file(folder / MANIFEST_NAME) != manifest_sha256:
             return (Damage(number, MANIFEST_NAME, "changed"),)
-        expected: dict[str, str] = read_json(folder / MANIFEST_NAME)["files"]
+        expected = (read_manifest(folder, manifest_sha256) or {}).get("files")
+        if not isinstance(expected, dict):
+            return (Damage(number, MANIFEST_NAME, "not a manifest: it lists no files"),)
     except OSError as error:
         return (Damage(number, "", f"cannot be read: {error}"),)
     damages = [Damage(number, name, "a link or special file") for name in strange]
@@ -137,11 +143,17 @@ def _file_problem(path: Path, expected: str | None, present: bool) -> str | None
         return f"cannot be read: {error}"
 
 
-def read_manifest(folder: Path) -> Mapping[str, Any] | None:
-    """Returns a version's manifest, or None where it is missing or broken (`find_damage` says more)."""
+def read_manifest(folder: Path, sha256: str) -> Mapping[str, Any] | None:
+    """Returns a version's manifest, or None where it is missing, broken or another one (`find_damage` says more).
+
+    Args:
+        folder: the version's.
+        sha256: hash of the manifest, from the journal.
+    """
     try:
-        manifest = read_json(folder / MANIFEST_NAME)
-    except (OSError, ValueError):
+        content = (folder / MANIFEST_NAME).read_bytes()
+        manifest = json.loads(content) if hashlib.sha256(content).hexdigest() == sha256 else None
+    except (OSError, ValueError, RecursionError):
         return None
     return manifest if isinstance(manifest, dict) else None
 
@@ -162,7 +174,9 @@ def seal_folder(folder: Path) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Removes a folder that never became a version, sealed or not; a missing one is fine."""
+    """Removes a folder that never became a version, sealed or not; a missing one is fine, and a link goes alone."""
+    if folder.is_symlink():
+        folder.unlink()
     if not folder.exists():
         return
     for current, _, _ in os.walk(folder):

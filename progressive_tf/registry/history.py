@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from progressive_tf.registry.errors import RegistryError
 from progressive_tf.registry.journal import (
     ABANDONED,
     ALIAS,
@@ -50,12 +51,18 @@ class Publication:
 
 
 def publications(entries: Iterable[Entry]) -> tuple[Publication, ...]:
-    """Returns every publication ever begun, oldest first."""
+    """Returns every publication ever begun, oldest first.
+
+    Raises:
+        RegistryError: the entries are not in an order in which any release writes them.
+    """
     by_token: dict[str, Publication] = {}
     for entry in entries:
         token = str(entry.token)
         if entry.event == INTENT:
             by_token[token] = Publication(entry)
+        elif entry.event in (PREPARED, COMMIT, ABANDONED) and token not in by_token:
+            raise _not_written(entry, "goes on with a publication that was not begun")
         elif entry.event == PREPARED:
             by_token[token] = replace(
                 by_token[token], state=PREPARED, version=entry.version, manifest_sha256=entry.manifest_sha256
@@ -77,6 +84,13 @@ def stable_taken_back_since(entries: Iterable[Entry], token: str | None) -> bool
     return False
 
 
+def _not_written(entry: Entry, what: str) -> RegistryError:
+    return RegistryError(
+        f"entry {entry.id} of the journal, {entry.event}, {what}: somebody else has changed it. Restore the journal "
+        "from a backup"
+    )
+
+
 def stable_history(entries: Iterable[Entry]) -> tuple[int, ...]:
     """Returns the versions `stable` stands on: the last is `stable`, the one before it `previous`.
 
@@ -87,6 +101,8 @@ def stable_history(entries: Iterable[Entry]) -> tuple[int, ...]:
     stack: list[int] = []
     for entry in entries:
         if entry.event == ROLLBACK and entry.alias == STABLE:
+            if not stack:
+                raise _not_written(entry, "takes back a stable version where there was none")
             stack.pop()
         elif entry.event == ALIAS and entry.alias == STABLE and entry.version is not None:
             stack.append(entry.version)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields, replace
@@ -24,6 +25,9 @@ BUSY_SECONDS = 30.0
 INTENT, PREPARED, COMMIT, ABANDONED = "intent", "prepared", "commit", "abandoned"
 ALIAS, WIDEN, PAUSE, ROLLBACK, PROVED = "alias", "widen", "pause", "rollback", "proved"
 LOOKED, TESTED = "looked", "tested"
+
+_OF_PATHS = re.compile(r"[/\x00]")
+_KEY = re.compile(r"[0-9a-f]{64}")
 
 _SCHEMA = (
     """
@@ -49,6 +53,15 @@ _SCHEMA = (
     f"PRAGMA user_version = {FORMAT}",
 )
 
+
+# No new format: a release that knows no signatures reads such a journal, and adds to it unsigned.
+_SIGNATURES = """
+    CREATE TABLE IF NOT EXISTS signatures (
+        entries INTEGER NOT NULL,
+        key TEXT NOT NULL,
+        signature TEXT NOT NULL
+    )
+"""
 
 _SINCE_FORMAT_2 = ("ALTER TABLE entries ADD COLUMN percent REAL", "PRAGMA user_version = 2")
 
@@ -93,6 +106,23 @@ class Entry:
     id: int = 0
 
 
+@dataclass(frozen=True)
+class Signature:
+    """That somebody vouches for the beginning of a journal; see `signatures`.
+
+    Args:
+        entries: how many entries it covers, from the first.
+        key: the public key, 32 bytes in hex.
+        signature: 64 bytes in hex.
+    """
+
+    entries: int
+    key: str
+    signature: str
+
+
+Sign = Callable[[Sequence[Entry], Sequence[Signature]], Signature]
+
 _COLUMNS = tuple(field.name for field in fields(Entry))
 _WRITTEN = _COLUMNS[: _COLUMNS.index("id")]
 
@@ -103,20 +133,26 @@ def read_entries(path: Path) -> tuple[Entry, ...]:
     Raises:
         RegistryError: the journal is damaged, locked by another program, or from a newer release.
     """
+    return read_signed_entries(path)[0]
+
+
+def read_signed_entries(path: Path) -> tuple[tuple[Entry, ...], tuple[Signature, ...]]:
+    """Returns the whole journal, and the signatures beside it as they were at the same moment; see `read_entries`."""
     if not path.exists():
-        return ()
+        return (), ()
     with _connection(path) as connection:
-        written_in = _format(connection, path)
-        if written_in == 0:
-            return ()
-        columns = [name for name in _COLUMNS if written_in > 1 or name != "percent"]
-        rows = connection.execute(f"SELECT {', '.join(columns)} FROM entries ORDER BY id").fetchall()
-    entries = (Entry(**dict(zip(columns, row, strict=True))) for row in rows)
-    return tuple(replace(entry, forced=bool(entry.forced)) for entry in entries)
+        connection.execute("BEGIN")
+        return _entries(connection, path), _signatures(connection)
 
 
-def append_entries(path: Path, entries: Sequence[Entry]) -> None:
+def append_entries(path: Path, entries: Sequence[Entry], sign: Sign | None = None) -> None:
     """Adds entries in one transaction that is on the disk when this returns; creates the journal at first.
+
+    Args:
+        path: the journal's.
+        entries: without time, who (where it is empty) and id.
+        sign: gets the whole journal with what is added, and the signatures so far, and returns the one that is added
+            with the entries; what it raises leaves the journal as it was. None: nothing is signed.
 
     Raises:
         RegistryError: the journal is damaged, locked by another program, full, or from a newer release.
@@ -124,32 +160,61 @@ def append_entries(path: Path, entries: Sequence[Entry]) -> None:
     with _connection(path, create=True) as connection:
         connection.execute("BEGIN IMMEDIATE")
         _insert(connection, path, entries)
+        if sign is not None:
+            _insert_signature(connection, sign(_entries(connection, path), _signatures(connection)))
         connection.execute("COMMIT")
 
 
-def try_append(path: Path) -> None:
-    """Adds an entry to a journal that exists and takes it back, so that the file stays as it is to the byte.
+def replace_signatures(path: Path, sign: Sign) -> None:
+    """Puts one signature in the place of all, in one transaction; see `append_entries`."""
+    with _connection(path) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        signature = sign(_entries(connection, path), ())
+        connection.execute("DROP TABLE IF EXISTS signatures")
+        _insert_signature(connection, signature)
+        connection.execute("COMMIT")
+
+
+def try_append(path: Path, entries: Sequence[Entry], sign: Sign | None = None) -> None:
+    """Adds entries to a journal that exists and takes them back, so that the file stays as it is to the byte.
 
     Raises:
-        RegistryError: an entry cannot be added; see `append_entries`.
+        RegistryError: they cannot be added; see `append_entries`.
     """
     with _connection(path) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        _insert(connection, path, [Entry(ABANDONED, reason="never committed")])
+        _insert(connection, path, entries)
+        if sign is not None:
+            sign(_entries(connection, path), _signatures(connection))
         connection.execute("ROLLBACK")
 
 
 @contextlib.contextmanager
-def holding(path: Path) -> Iterator[Callable[[Entry], None]]:
+def holding(
+    path: Path, signer: Callable[[Sequence[Entry]], Sign | None] = lambda entries: None
+) -> Iterator[Callable[[Entry], None]]:
     """Lets nobody else add to a journal that exists, for as long as it takes to look at it; yields what adds an entry,
     which is on the disk at the end, or not at all where something is raised.
+
+    Args:
+        path: the journal's.
+        signer: the entries that were added → what signs them, see `append_entries`.
 
     Raises:
         RegistryError: see `append_entries`.
     """
     with _connection(path) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        yield lambda entry: _insert(connection, path, [entry])
+        added = list[Entry]()
+
+        def append(entry: Entry) -> None:
+            _insert(connection, path, [entry])
+            added.append(entry)
+
+        yield append
+        sign = signer(added) if added else None
+        if sign is not None:
+            _insert_signature(connection, sign(_entries(connection, path), _signatures(connection)))
         connection.execute("COMMIT")
 
 
@@ -165,6 +230,59 @@ def _insert(connection: sqlite3.Connection, path: Path, entries: Sequence[Entry]
         connection.execute(
             f"INSERT INTO entries ({', '.join(_WRITTEN)}) VALUES ({placeholders})", [values[name] for name in _WRITTEN]
         )
+
+
+def _insert_signature(connection: sqlite3.Connection, signature: Signature) -> None:
+    connection.execute(_SIGNATURES)
+    connection.execute("INSERT INTO signatures (entries, key, signature) VALUES (?, ?, ?)", astuple(signature))
+
+
+def _entries(connection: sqlite3.Connection, path: Path) -> tuple[Entry, ...]:
+    written_in = _format(connection, path)
+    if written_in == 0:
+        return ()
+    columns = [name for name in _COLUMNS if written_in > 1 or name != "percent"]
+    rows = connection.execute(f"SELECT {', '.join(columns)} FROM entries ORDER BY id").fetchall()
+    entries = [Entry(**dict(zip(columns, row, strict=True))) for row in rows]
+    for entry in entries:
+        _refuse_strange(entry, path)
+    return tuple(replace(entry, forced=bool(entry.forced)) for entry in entries)
+
+
+def _signatures(connection: sqlite3.Connection) -> tuple[Signature, ...]:
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'signatures'").fetchone():
+        return ()
+    rows = connection.execute("SELECT entries, key, signature FROM signatures ORDER BY rowid").fetchall()
+    # What no key can have written is no signature of anybody.
+    kinds = (int, str, str)
+    whole = [row for row in rows if all(map(isinstance, row, kinds)) and _KEY.fullmatch(row[1])]
+    return tuple(Signature(*row) for row in whole)
+
+
+def _refuse_strange(entry: Entry, path: Path) -> None:
+    """Refuses an entry that no release writes. SQLite keeps any value in any column, and folders are called by these:
+    with a token of `x/../../..` what settles a publication would remove a folder somewhere else.
+    """
+    texts = (entry.time, entry.who, entry.event)
+    optional = (entry.token, entry.run, entry.stage, entry.weights_sha256, entry.manifest_sha256, entry.alias)
+    is_written = (
+        type(entry.id) is int
+        and all(isinstance(text, str) for text in texts)
+        and all(text is None or isinstance(text, str) for text in (*optional, entry.reason))
+        and (entry.version is None or (type(entry.version) is int and entry.version > 0))
+        and (entry.percent is None or isinstance(entry.percent, float))
+        and entry.forced in (0, 1)
+    )
+    if not is_written:
+        raise RegistryError(
+            f"{path}: entry {entry.id} is none that was ever written; restore the journal from a backup"
+        )
+    for name in (entry.token, entry.run, entry.stage):
+        if name is not None and (name in ("", ".", "..") or _OF_PATHS.search(name)):
+            raise RegistryError(
+                f"{path}: entry {entry.id} has {name[:80]!r} where the name of a folder is expected; somebody else has "
+                "written it. Restore the journal from a backup"
+            )
 
 
 def _format(connection: sqlite3.Connection, path: Path) -> int:
@@ -189,6 +307,7 @@ def _connection(path: Path, create: bool = False) -> Iterator[sqlite3.Connection
         )
         with contextlib.closing(connection):
             connection.execute("PRAGMA synchronous = EXTRA")
+            connection.execute("PRAGMA trusted_schema = OFF")  # whoever wrote the file runs no function by reading it
             yield connection
     except sqlite3.Error as error:
         raise _in_words(error, path) from error

@@ -108,8 +108,11 @@ class LabelLineage:
     @classmethod
     def read(cls, model: ModelVersions) -> LabelLineage:
         """Returns the words of a model's versions, as their manifests have them."""
-        numbers = [one.version for one in history.publications(model.entries()) if one.version is not None]
-        found = {number: read_manifest(model.files.version(number)) for number in numbers}
+        found = {
+            one.version: read_manifest(model.files.version(one.version), str(one.manifest_sha256))
+            for one in history.publications(model.entries())
+            if one.version is not None
+        }
         manifests = {number: manifest for number, manifest in found.items() if manifest is not None}
         by_task = (number for number, one in manifests.items() if all(map(_class_of, one.get("labels") or [""])))
         with_tasks = [number for number in by_task if is_asked_for(model.files.version(number), "task")]

@@ -5,17 +5,21 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
 
 from progressive_tf.files import TEMPORARY_SUFFIX, fsync
-from progressive_tf.registry import history, journal
-from progressive_tf.registry.errors import RegistryError, from_os_error
+from progressive_tf.output import say
+from progressive_tf.registry import history, journal, signatures
+from progressive_tf.registry.errors import RegistryError, UnsignedError, from_os_error
 from progressive_tf.registry.folder import INCOMING_PREFIX, find_damage, remove_folder, seal_folder
 from progressive_tf.registry.history import Publication
-from progressive_tf.registry.journal import Entry
+from progressive_tf.registry.journal import Entry, Sign, Signature
+from progressive_tf.registry.keys import KEY_VARIABLE, Keys
 from progressive_tf.registry.lock import write_lock
+from progressive_tf.registry.signatures import Signed
 from progressive_tf.registry.views import stale_views, write_views
 
 # So long whoever takes an alias back waits for another process that is writing.
@@ -31,10 +35,12 @@ class ModelFolder:
     Args:
         path: `registry/<model>`.
         name: the model's name.
+        keys: whose signatures count; by default nobody's is asked for.
     """
 
     path: Path
     name: str
+    keys: Keys = field(default_factory=Keys)
 
     @property
     def journal(self) -> Path:
@@ -50,23 +56,95 @@ class ModelFolder:
         return self.path / f"{INCOMING_PREFIX}{intent.token}"
 
     def entries(self) -> tuple[Entry, ...]:
-        """Returns the journal, oldest entry first.
+        """Returns the journal, oldest entry first; where only what is signed counts, the signed part of it.
 
         Raises:
-            RegistryError: it cannot be read, or is missing or empty although there are versions.
+            UnsignedError: only what is signed counts, and nothing is.
+            RegistryError: it cannot be read, is missing or empty although there are versions, or is not what was
+                signed.
         """
+        found = self.signed()
+        if found.unsigned and not found.entries:
+            raise UnsignedError(signatures.unsigned_text(self.name, found))
+        if found.unsigned:
+            _tell(f"not followed: {signatures.unsigned_text(self.name, found)}")
+        return found.entries
+
+    def signed(self) -> Signed:
+        """Returns the part of the journal that counts, and what of it does not and why.
+
+        Raises:
+            RegistryError: as `entries` does, but for what is not signed.
+        """
+        # Before the journal, which may go on meanwhile: it is to be as long as what was remembered, or longer.
+        seen = None if self.keys.remembered is None else signatures.read_memory(self.name, self.keys.remembered)
         numbers = self.numbers()
-        entries = journal.read_entries(self.journal)
+        entries, all_signatures = journal.read_signed_entries(self.journal)
         if numbers and not entries:
             raise RegistryError(
                 f"{self.journal} is missing or empty although there are versions ({', '.join(map(str, numbers))}); "
                 "restore it from a backup"
             )
-        return entries
+        if not self.keys.verifies:
+            return Signed(entries)
+        found = signatures.signed_part(self.name, entries, all_signatures, self.keys)
+        if seen is not None:
+            signatures.remember(seen, found.entries)
+        return found
+
+    @property
+    def has_signatures(self) -> bool:
+        """Whether anybody has ever signed the journal."""
+        return bool(journal.read_signed_entries(self.journal)[1])
 
     def append(self, *entries: Entry) -> None:
-        """Adds entries to the journal in one transaction."""
-        journal.append_entries(self.journal, entries)
+        """Adds entries to the journal in one transaction, signed where there is a key to sign with.
+
+        Raises:
+            UnsignedError: only what is signed counts, and there is no key; or what is there already is not signed.
+            RegistryError: the journal cannot be written.
+        """
+        journal.append_entries(self.journal, entries, self._sign(entries))
+        self._tell_unsigned()
+
+    @contextlib.contextmanager
+    def _holding(self) -> Iterator[Callable[[Entry], None]]:
+        """Lets nobody else add to the journal, and yields what adds an entry, see `append`."""
+        with journal.holding(self.journal, self._sign) as append:
+            yield append
+        self._tell_unsigned()
+
+    def _tell_unsigned(self) -> None:
+        if self.keys.own is None and self.has_signatures:
+            _tell(
+                f"{self.name} is signed, and what this command writes is not: whoever trusts signatures alone does not "
+                f"follow it. Name a key in {KEY_VARIABLE}, or sign it later: `release sign {self.name} --key FILE`"
+            )
+
+    def try_append(self) -> None:
+        """Does what `append` would, and takes it back; does nothing but look for a key where there is no journal yet.
+
+        Raises:
+            UnsignedError, RegistryError: as `append` does.
+        """
+        tried = [Entry(journal.ABANDONED, reason="never committed")]
+        sign = self._sign(tried)
+        if self.journal.exists():
+            journal.try_append(self.journal, tried, sign)
+
+    def _sign(self, entries: Sequence[Entry]) -> Sign | None:
+        """Returns what signs entries that are to be added, None where nothing is signed."""
+        if self.keys.own is not None:
+            return partial(self._signature_of, len(entries))
+        if self.keys.verifies:
+            raise UnsignedError(
+                f"{self.name}: only what is signed counts here, and there is no key to sign this with "
+                f"({signatures.describe(entries[0])}); name one with --key or in {KEY_VARIABLE}"
+            )
+        return None
+
+    def _signature_of(self, new: int, entries: Sequence[Entry], before: Sequence[Signature]) -> Signature:
+        return signatures.signature_of_new(self.name, entries, new, before, self.keys)
 
     def numbers(self) -> list[int]:
         """Returns the numbers that have a folder, released or not."""
@@ -110,7 +188,7 @@ class ModelFolder:
                 self._settle()
             except (RegistryError, OSError) as error:
                 log.info("%s: taken back beside what is under way, or could not be settled: %s", self.name, error)
-            with journal.holding(self.journal) as append:
+            with self._holding() as append:
                 yield append
             try:
                 self._refresh_views()
@@ -156,7 +234,7 @@ class ModelFolder:
             forced=intent.forced,
             reason=intent.reason,
         )
-        with journal.holding(self.journal) as append:
+        with self._holding() as append:
             append(commit)
             # Whoever took stable back meanwhile did not mean that another version comes in its place.
             is_too_late = intent.alias == history.STABLE and history.stable_taken_back_since(
@@ -174,7 +252,7 @@ class ModelFolder:
         Raises:
             RegistryError: something was taken back.
         """
-        with journal.holding(self.journal) as append:
+        with self._holding() as append:
             taken = [entry for entry in self.entries() if entry.id > last and entry.event == journal.ROLLBACK]
             if taken:
                 raise RegistryError(
@@ -185,6 +263,8 @@ class ModelFolder:
                 append(entry)
 
     def _settle(self) -> None:
+        if self.keys.only_steps:
+            return  # a publication is settled by whoever may sign one
         for publication in history.publications(self.entries()):
             if publication.state == journal.PREPARED:
                 self.complete(publication)
@@ -204,3 +284,9 @@ class ModelFolder:
     def _refresh_views(self) -> None:
         if self.journal.exists():
             write_views(self.path, self.name, history.current_aliases(self.entries()))
+
+
+@cache
+def _tell(what: str) -> None:
+    """Says something once in a process, however often it comes up."""
+    say(what)

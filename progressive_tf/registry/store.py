@@ -6,6 +6,7 @@ from pathlib import Path
 
 from progressive_tf.errors import InputError, unknown_name
 from progressive_tf.registry.journal import JOURNAL_NAME
+from progressive_tf.registry.keys import Keys
 from progressive_tf.registry.lock import WAIT_SECONDS
 from progressive_tf.registry.versions import ModelVersions
 
@@ -16,11 +17,13 @@ class Registry:
     Args:
         root: the registry's folder.
         wait_seconds: how long to wait for another process that is writing to the same model.
+        keys: whose signatures count and what is signed with; those that the environment names by default.
     """
 
-    def __init__(self, root: Path, wait_seconds: float = WAIT_SECONDS) -> None:
+    def __init__(self, root: Path, wait_seconds: float = WAIT_SECONDS, keys: Keys | None = None) -> None:
         self.root = root
         self.wait_seconds = wait_seconds
+        self.keys = Keys.read() if keys is None else keys
 
     def model(self, name: str) -> ModelVersions:
         """Returns a model's versions, which may not exist yet.
@@ -28,7 +31,7 @@ class Registry:
         Raises:
             InputError: `name` cannot name a model.
         """
-        return ModelVersions(self.root, name, self.wait_seconds)
+        return ModelVersions(self.root, name, self.wait_seconds, self.keys)
 
     def existing_model(self, name: str) -> ModelVersions:
         """Returns the versions of a model that has a journal.

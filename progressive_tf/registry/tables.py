@@ -14,6 +14,8 @@ from progressive_tf.plan.metric_names import ANSWERS
 from progressive_tf.registry.folder import Damage
 from progressive_tf.registry.history import BY_GATE, Rollout, judged_beside, released_by
 from progressive_tf.registry.journal import ALIAS, COMMIT, INTENT, LOOKED, PREPARED, ROLLBACK, TESTED, Entry
+from progressive_tf.registry.keys import fingerprint
+from progressive_tf.registry.signatures import Signed, unsigned_text
 from progressive_tf.registry.version import Version
 from progressive_tf.registry.versions import ModelVersions
 
@@ -267,6 +269,23 @@ def damage_table(damages: Iterable[tuple[str, Damage]]) -> Table:
     for model, damage in damages:
         table.add_row(*map(Text, (model, str(damage.version), damage.file or ".", damage.problem)))
     return table
+
+
+def signed_line(model: ModelVersions, signed: Signed) -> list[str]:
+    """Returns who has signed how much of a model, and what is not signed; nothing where nobody asks."""
+    keys, lines = model.files.keys, list[str]()
+    if not keys.verifies:
+        return (
+            [f"{model.name} is signed; by whom is not looked at without --key FILE"]
+            if model.files.has_signatures
+            else []
+        )
+    if signed.entries:
+        count = f"{len(signed.entries)} entries of its journal, with {len(model.versions())} versions"
+        lines.append(
+            f"{model.name}: signed: {count}, the last by {fingerprint(signed.key)} at {signed.entries[-1].time}"
+        )
+    return [*lines, unsigned_text(model.name, signed)] if signed.unsigned else lines
 
 
 def _moment(time: str) -> str:

@@ -44,8 +44,8 @@ class Version:
     aliases: tuple[str, ...]
 
     def manifest(self) -> Mapping[str, Any] | None:
-        """Returns the content of manifest.json, or None where it is missing or broken."""
-        return read_manifest(self.folder)
+        """Returns the content of manifest.json, or None where it is missing, broken or not the one of the journal."""
+        return read_manifest(self.folder, self.manifest_sha256)
 
     @property
     def task(self) -> Task:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from progressive_tf.errors import InputError, unknown_name
-from progressive_tf.registry import history, journal
+from progressive_tf.registry import history, journal, signatures
 from progressive_tf.registry.errors import (
     CanaryTakenError,
     RegistryBusyError,
     RegistryError,
     RegistryUnwritableError,
     StableMovedError,
+    UnsignedError,
 )
-from progressive_tf.registry.folder import Damage, build_folder, find_damage, read_manifest, remove_folder
+from progressive_tf.registry.folder import Damage, build_folder, find_damage, remove_folder
 from progressive_tf.registry.history import CANARY, PREVIOUS, SHADOW, STABLE, Publication
-from progressive_tf.registry.journal import Entry
+from progressive_tf.registry.journal import Entry, Signature
+from progressive_tf.registry.keys import Keys
 from progressive_tf.registry.lock import WAIT_SECONDS, write_lock
 from progressive_tf.registry.model_folder import ModelFolder
 from progressive_tf.registry.staged import Forced, StagedVersion
@@ -32,11 +34,12 @@ class ModelVersions:
         root: the registry's folder.
         name: the model's name.
         wait_seconds: how long to wait for another process that is writing to the same model.
+        keys: whose signatures count and what is signed with; nobody's and nothing by default.
     """
 
-    def __init__(self, root: Path, name: str, wait_seconds: float = WAIT_SECONDS) -> None:
+    def __init__(self, root: Path, name: str, wait_seconds: float = WAIT_SECONDS, keys: Keys | None = None) -> None:
         self.name = check_model_name(name)
-        self.files = ModelFolder(root / self.name, self.name)
+        self.files = ModelFolder(root / self.name, self.name, keys or Keys())
         self.wait_seconds = wait_seconds
 
     # Reading needs no lock: the journal gives one consistent answer, and version folders never change.
@@ -108,9 +111,10 @@ class ModelVersions:
         """Returns a version's number, its parent's, and so on to the first; stops at a manifest that is broken."""
         chain: list[int] = []
         following: int | None = number
+        known = {version.number: version for version in self.versions()}
         while following is not None and following not in chain:
             chain.append(following)
-            manifest = read_manifest(self.files.version(following))
+            manifest = known[following].manifest() if following in known else None
             parent = None if manifest is None else manifest.get("parent")
             following = parent if isinstance(parent, int) else None
         return tuple(chain)
@@ -204,6 +208,46 @@ class ModelVersions:
             self.files.complete(Publication(intent, journal.PREPARED, number, manifest_sha256))
             return self.version(number)
 
+    def sign(self, *, anew: bool = False) -> tuple[Entry, ...]:
+        """Signs everything that is there with the own key, and settles what a killed process left.
+
+        Args:
+            anew: drop the signatures that are there, whatever they say.
+
+        Returns:
+            The entries that no trusted key had signed before.
+
+        Raises:
+            RegistryError: a version is damaged; the own key may only move aliases and there is more to sign; or,
+                unless `anew`, what is there is not what anybody has signed before.
+        """
+        keys = self.files.keys
+        assert keys.own is not None
+        own = keys.own
+        new: list[Entry] = []
+
+        def signature(entries: Sequence[Entry], before: Sequence[Signature]) -> Signature:
+            signed = signatures.signed_part(self.name, entries, before, keys)
+            signatures.refuse_beyond_steps(self.name, signed.unsigned, keys)
+            new[:] = signed.unsigned
+            return signatures.sign(self.name, entries, own)
+
+        with write_lock(self.files.path, self.wait_seconds):
+            if not anew:
+                signatures.refuse_contradiction(self.name, *journal.read_signed_entries(self.files.journal))
+            damage = ModelVersions(self.files.path.parent, self.name).verify()
+            if damage:
+                first = f"version {damage[0].version}: {damage[0].file or 'its folder'} {damage[0].problem}"
+                raise RegistryError(
+                    f"{self.name} is damaged ({first}); nothing is signed. `release verify` lists what is wrong"
+                )
+            if anew:
+                journal.replace_signatures(self.files.journal, signature)
+            else:
+                journal.append_entries(self.files.journal, (), signature)
+        with self.files.writing(self.wait_seconds):
+            return tuple(new)
+
     def make_stable(self, number: int, forced: Forced) -> Version:
         """Points `stable` to a version that exists, because a person says so.
 
@@ -254,31 +298,35 @@ class ModelVersions:
     def check_writable(self) -> None:
         """Does to the journal what a release would do first, and takes it back; nothing is left of it.
 
-        A model that has no journal yet is not looked at.
+        Of a model that has no journal yet only whether it can be signed is looked at.
 
         Raises:
             RegistryBusyError: another process is writing for longer than `wait_seconds`.
-            RegistryError: the journal cannot be written.
+            RegistryError: the journal cannot be written, or not signed.
         """
-        if self.exists:
+        if not self.exists:
+            self.files.try_append()
+        else:
             with write_lock(self.files.path, self.wait_seconds):
-                journal.try_append(self.files.journal)
+                self.files.try_append()
 
     def settle(self) -> bool:
         """Completes or removes what a killed process left, and rewrites the views if they are not the journal's.
 
-        Does nothing where there is nothing to do, where another process is writing (it settles itself), and where the
-        registry cannot be written.
+        Does nothing where there is nothing to do, where another process is writing (it settles itself), where the
+        registry cannot be written, and where what settles it would have to be signed and cannot be.
 
         Returns:
             True if something was settled.
         """
-        if not self.exists or not self.files.is_unsettled():
+        if not self.exists:
             return False
         try:
+            if not self.files.is_unsettled():
+                return False
             with self.files.writing(wait_seconds=0.0):
                 return True
-        except (RegistryBusyError, RegistryUnwritableError):
+        except (RegistryBusyError, RegistryUnwritableError, UnsignedError):
             return False
 
     def _same_stage(self, earlier: Version, staged: StagedVersion) -> Version:

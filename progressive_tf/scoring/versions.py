@@ -10,6 +10,7 @@ from progressive_tf.monitoring.origin import find_run
 from progressive_tf.registry import ModelVersions, Registry, Version
 from progressive_tf.registry.folder import MANIFEST_NAME, find_damage, read_manifest
 from progressive_tf.registry.history import STABLE
+from progressive_tf.registry.keys import refuse_unsigned_folder
 from progressive_tf.training.run.run_folder import RunFolder
 
 
@@ -57,8 +58,10 @@ def exported_version(folder: Path) -> Version:
     """Returns a version that was exported to a folder; InputError where none is in it, or its files have changed."""
     if not (folder / MANIFEST_NAME).is_file():
         raise InputError(f"{folder}: no exported version: {MANIFEST_NAME} is not in it")
-    manifest = read_manifest(folder) or {}
-    sha256, number = sha256_file(folder / MANIFEST_NAME), int(manifest.get("version", 0))
+    refuse_unsigned_folder(folder)
+    sha256 = sha256_file(folder / MANIFEST_NAME)
+    manifest = read_manifest(folder, sha256) or {}
+    number = int(manifest.get("version", 0))
     # What stands beside its files, as warm-up requests do, changes no answer.
     damage = [one for one in find_damage(folder, number, sha256) if one.problem != "additional"]
     if damage:

@@ -96,7 +96,7 @@ class Metrics:
         )
         self.problems = gauge(
             "progressive_tf_problems",
-            "What is wrong now, as /readyz says it, by what it is about: journal, version, canary, store or token.",
+            "What is wrong now, as /readyz says it, by what it is about: journal, version, canary, store and others.",
             ["kind"],
         )
         self.store_lost = counter(
@@ -113,11 +113,6 @@ class Metrics:
             "progressive_tf_canary_decision",
             "1 for what the evidence says of the canary: widen, wait, hold or rollback; 0 for the others.",
             ["model", "version", "outcome"],
-        )
-        self.not_served = gauge(
-            "progressive_tf_not_served",
-            "1 for a version that an alias points to and that could not be loaded, or gave no usable answers.",
-            ["model", "version"],
         )
         self.stable_by = gauge(
             "progressive_tf_stable_released_by",

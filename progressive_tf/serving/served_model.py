@@ -14,9 +14,11 @@ from typing import Any
 
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.registry import RegistryError, history
+from progressive_tf.registry.errors import UnsignedError
 from progressive_tf.registry.history import CANARY, SHADOW, STABLE
 from progressive_tf.registry.journal import Entry
 from progressive_tf.registry.label_lineage import EVERY_WORD, LabelLineage
+from progressive_tf.registry.signatures import Signed, unsigned_text
 from progressive_tf.registry.versions import ModelVersions
 from progressive_tf.serving.batching import Batcher, BatchSettings
 from progressive_tf.serving.canary_decision import compares_with_stable
@@ -71,6 +73,7 @@ class ServedModel:
         self._failed: dict[int, str] = {}  # why, until it is loaded
         self._waits: set[int] = set()  # which of these are not tried again yet
         self._unread = ""  # why the journal cannot be read
+        self._unsigned = ""  # what of it is not followed, and why
         self._seen: Any = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -87,7 +90,7 @@ class ServedModel:
                 before, self._seen = self.entries, now
                 try:
                     read = await loop.run_in_executor(self._reading, self._read_journal)
-                    self.entries, self.lineage, self.called_before = read
+                    signed, self.lineage, self.called_before = read
                 except (ProgressiveError, OSError) as error:
                     problem = told(error, self.model.files.path)
                     if self._unread != problem:
@@ -98,6 +101,8 @@ class ServedModel:
                 else:
                     self._unread = ""
                     self.is_read = True
+                    self.entries = signed.entries
+                    self._note_unsigned(signed)
                     self._say_if_another(before)
                     self._waits.clear()
                     self._switch()
@@ -112,15 +117,24 @@ class ServedModel:
                 await self._request_log.mark_newest(self.entries)
             await asyncio.sleep(LOOK_SECONDS)
 
-    def _read_journal(self) -> tuple[tuple[Entry, ...], LabelLineage, Mapping[int, Mapping[str, str | None]]]:
+    def _read_journal(self) -> tuple[Signed, LabelLineage, Mapping[int, Mapping[str, str | None]]]:
         """Returns the journal, the words of its versions and what each called its classes before; raises RegistryError
-        where there was one and is none, as while its disk is away.
+        where there was one and is none, as while its disk is away, and where what was followed is signed no more.
         """
-        entries = self.model.entries()
-        if self.entries and not entries:
+        signed = self.model.files.signed()
+        if signed.unsigned and not signed.entries:
+            raise UnsignedError(unsigned_text(self.model.name, signed))
+        if self.entries and not signed.entries:
             raise RegistryError(f"{self.model.files.journal} is missing or empty, and was there before; put it back")
         lineage = LabelLineage.read(self.model)
-        return entries, lineage, {number: lineage.called_before(number) for number in lineage.of}
+        return signed, lineage, {number: lineage.called_before(number) for number in lineage.of}
+
+    def _note_unsigned(self, signed: Signed) -> None:
+        before, self._unsigned = self._unsigned, ""
+        if signed.unsigned:
+            self._unsigned = f"{unsigned_text(self.model.name, signed)}; what is signed goes on being served"
+        if self._unsigned not in ("", before):
+            log.error("%s", self._unsigned)
 
     def read_again(self) -> None:
         """Reads the journal again at the next look, as if it had changed, and tries again what failed."""
@@ -135,7 +149,8 @@ class ServedModel:
         if stable is not None and STABLE not in wanted:
             journal.append(f"the journal has no stable version any more; version {stable}, which was, is served on")
         failed = [f"version {number}: {why}" for number, why in self._failed.items() if number in wanted.values()]
-        return {"journal": tuple(journal), "version": tuple(failed)}
+        unsigned = (self._unsigned,) if self._unsigned else ()
+        return {"journal": tuple(journal), "unsigned": unsigned, "version": tuple(failed)}
 
     def _say_if_another(self, before: tuple[Entry, ...]) -> None:
         """Warns where the journal does not continue the one that was read before, as one that was restored or made
@@ -325,9 +340,6 @@ class ServedModel:
         self._metrics.alias.clear()
         for alias, number in aliases.items():
             self._metrics.alias.labels(self.model.name, alias).set(number)
-        self._metrics.not_served.clear()
-        for number in {*wanted.values()} & {*self._failed}:
-            self._metrics.not_served.labels(self.model.name, number).set(1)
         self._metrics.stable_by.clear()
         if stable is not None and stable == wanted.get(STABLE):
             by = history.released_by(self.entries, stable)

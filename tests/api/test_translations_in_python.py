@@ -11,6 +11,7 @@ from reporting.translated_records import write_translation_run
 from progressive_tf import Run
 from progressive_tf.api.registry import ReleasedVersion
 from progressive_tf.errors import InputError
+from progressive_tf.files import sha256_file
 from progressive_tf.models.request import Request
 from progressive_tf.models.t5 import t5
 from progressive_tf.plan.networks import T5
@@ -32,8 +33,9 @@ def version(tmp_path_factory: pytest.TempPathFactory) -> ReleasedVersion:
     model = T5(builder="t5", weights=None, max_length=16, max_target_length=8, beams=2, config=CONFIG)
     export_saved_model(t5.build(Request(model, (), 3, folder)), folder)
     (folder / "manifest.json").write_text(json.dumps(MANIFEST), encoding="utf-8")
+    sha256 = sha256_file(folder / "manifest.json")
     return ReleasedVersion(
-        VersionRecord("phrases", 1, folder, "run", "plain", "", "", "", "2026-05-04", False, ("stable",))
+        VersionRecord("phrases", 1, folder, "run", "plain", "", sha256, "", "2026-05-04", False, ("stable",))
     )
 
 

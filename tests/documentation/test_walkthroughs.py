@@ -41,6 +41,7 @@ PAGES = [
     "docs/tutorial.md",
     "docs/guides/registry-and-serving.md",
     "docs/guides/serving.md",
+    "docs/guides/signing.md",
     "docs/guides/monitoring.md",
     "docs/guides/sweeps.md",
     "docs/guides/streams.md",
@@ -91,6 +92,7 @@ TRIALS = re.compile(r"--trials \d+")
 TRAINED = {
     "docs/guides/registry-and-serving.md": 3,
     "docs/guides/serving.md": 3,
+    "docs/guides/signing.md": 3,
     "docs/guides/monitoring.md": 3,
     "docs/guides/sweeps.md": 2,
     "docs/guides/python.md": 2,

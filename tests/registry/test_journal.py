@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -143,3 +144,62 @@ def test_a_writer_killed_inside_a_transaction_leaves_no_trace(tmp_path: Path) ->
     assert done.returncode == -signal.SIGKILL
     assert path.with_name("journal.sqlite-journal").exists()
     assert [entry.event for entry in read_entries(path)] == ["intent"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ("token = 'x/../../../home'", "entry 1 has 'x/../../../home' where the name of a folder is expected"),
+        ("run = '..'", "entry 1 has '..' where"),
+        ("stage = ''", "entry 1 has '' where"),
+        ("version = '../7'", "entry 1 is none that was ever written"),
+        ("version = -1", "entry 1 is none"),
+        ("percent = 'all'", "entry 1 is none"),
+        ("forced = 7", "entry 1 is none"),
+        ("reason = x'00ff'", "entry 1 is none"),
+    ],
+)
+def test_an_entry_that_leads_out_of_the_registry_or_is_none_is_refused(
+    model: ModelVersions, changed: str, says: str
+) -> None:
+    model.publish(staged("pilot"))
+    change(model.files.journal, "DROP TRIGGER never_changed")
+    change(model.files.journal, f"UPDATE entries SET {changed} WHERE id = 1")
+    with pytest.raises(RegistryError, match=re.escape(says)):
+        model.versions()
+
+
+def test_a_journal_of_somebody_else_removes_no_folder_outside(model: ModelVersions, tmp_path: Path) -> None:
+    model.publish(staged("pilot"))
+    treasure = tmp_path / "treasure"
+    treasure.mkdir()
+    (treasure / "file").write_text("kept")
+    (model.files.path / ".incoming-x").mkdir()
+    insert = "INSERT INTO entries (time, who, event, token, forced) VALUES ('', '', 'intent', 'x/../../../treasure', 0)"
+    change(model.files.journal, insert)
+    with pytest.raises(RegistryError, match="where the name of a folder is expected"):
+        model.settle()
+    assert (treasure / "file").read_text() == "kept"
+
+
+def test_a_link_in_the_place_of_an_export_is_removed_alone(model: ModelVersions, tmp_path: Path) -> None:
+    model.publish(staged("pilot"))
+    treasure = tmp_path / "treasure"
+    treasure.mkdir(mode=0o500)
+    (model.files.path / ".incoming-x").symlink_to(treasure)
+    assert model.settle()
+    assert not (model.files.path / ".incoming-x").is_symlink()
+    assert treasure.stat().st_mode & 0o777 == 0o500
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM entries WHERE id = 1", "UPDATE entries SET id = 9 WHERE id = 1"])
+def test_a_journal_in_an_order_that_nobody_writes_is_refused(model: ModelVersions, statement: str) -> None:
+    model.publish(staged("pilot"))
+    change(model.files.journal, "DROP TRIGGER never_changed")
+    change(model.files.journal, "DROP TRIGGER never_removed")
+    change(model.files.journal, statement)
+    with pytest.raises(RegistryError, match="goes on with a publication that was not begun"):
+        model.versions()
+    model.files.append(Entry("rollback", alias="stable"), Entry("rollback", alias="stable"))
+    with pytest.raises(RegistryError, match="where there was none"):
+        model.aliases()

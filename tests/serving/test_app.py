@@ -486,11 +486,11 @@ def test_a_version_without_usable_numbers_for_a_made_up_input_is_not_served(mode
         Traffic(model).start_shadow(number)
         wait_until(lambda: said in str(client.get("/readyz").json()["problems"]))  # noqa: B023
         assert aliases(client) == {"stable": 1}
-        assert f'progressive_tf_not_served{{model="{MODEL}",version="{number}"}} 1.0' in client.get("/metrics").text
+        assert 'progressive_tf_problems{kind="version"} 1.0' in client.get("/metrics").text
         assert client.post(PREDICT, json={"instances": ["a"]}).json()["version"] == "1"
     Traffic(model).roll_back("shadow")
-    wait_until(lambda: "progressive_tf_not_served{" not in client.get("/metrics").text)
-    assert client.get("/readyz").json()["problems"] == []
+    wait_until(lambda: client.get("/readyz").json()["problems"] == [])
+    assert 'progressive_tf_problems{kind="version"} 0.0' in client.get("/metrics").text
 
 
 def test_numbers_of_a_type_that_only_tensorflow_has_are_answered(model: ModelVersions, start: Start) -> None:

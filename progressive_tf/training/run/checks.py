@@ -17,6 +17,7 @@ from progressive_tf.plan.refusals import STANDARD_INPUT
 from progressive_tf.plan.retention_methods import Distill
 from progressive_tf.plan.schema import Plan, Stage
 from progressive_tf.registry.folder import MANIFEST_NAME, find_damage
+from progressive_tf.registry.keys import refuse_unsigned_folder
 from progressive_tf.registry.versions import ModelVersions
 from progressive_tf.stack import minor_version
 from progressive_tf.training.run.run_folder import RunFolder
@@ -284,6 +285,7 @@ def find_teacher(settings: Distill, versions: ModelVersions, folder: Path) -> tu
     """
     place = f"retention.distill.teacher: {settings.teacher}"
     if isinstance(settings.teacher, str) and settings.teacher != "stable":
+        refuse_unsigned_folder(folder / settings.teacher)
         return _exported(folder / settings.teacher, place)
     number = versions.aliases().get("stable") if settings.teacher == "stable" else settings.teacher
     if number is None:
