@@ -365,7 +365,7 @@ def test_an_operator_tries_a_version_on_part_of_the_callers(
         (["canary", MODEL, 2], "--percent"),
         (["canary", MODEL, 2, "--percent", 100], "above 0 and below 100"),
         (["rollback", MODEL, "--alias", "canary"], "has no canary to take back"),
-        (["rollback", MODEL, "--version", 2], "version 2 is not canary: there is no canary. Nothing is taken back"),
+        (["rollback", MODEL, "--version", 2], "version 2 is neither stable nor canary nor shadow"),
         (["rollback", MODEL, "--alias", "other"], "--alias"),
     ):
         code, _, err = release(capsys, *arguments)

@@ -1,7 +1,8 @@
 """The journal of one model: an SQLite file that only grows and from which everything else follows.
 
-Write-ahead logging is not used. Writers are already one at a time (see lock.py), so it would bring nothing, and a
-plain rollback journal keeps the whole history in one file that can be copied and that works on network disks.
+Write-ahead logging is not used. Writers are already one at a time (see lock.py, and `holding` for what takes an alias
+back), so it would bring nothing, and a plain rollback journal keeps the whole history in one file that can be copied
+and that works on network disks.
 """
 
 from __future__ import annotations

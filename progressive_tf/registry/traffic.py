@@ -11,7 +11,7 @@ from progressive_tf.errors import InputError
 from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.registry import history, journal
 from progressive_tf.registry.errors import RegistryError
-from progressive_tf.registry.history import CANARY, SHADOW, STABLE, Rollout
+from progressive_tf.registry.history import CANARY, MOVABLE_ALIASES, SHADOW, STABLE, Rollout
 from progressive_tf.registry.journal import Entry
 from progressive_tf.registry.version import Version
 from progressive_tf.registry.versions import ModelVersions, refuse_unexpected
@@ -204,8 +204,8 @@ class Traffic:
             alias: canary, shadow or stable; None for the canary if there is one, and else stable, unless the canary was
                 taken back last: whoever did not know that yet means the canary.
             reason: stands in the journal.
-            version: that is to be taken back, so that whoever asks twice takes back nothing else; without an alias it
-                is whichever of canary and stable this version is.
+            version: that is to be taken back, so that whoever asks twice takes back nothing else; without an alias,
+                whichever of them points to it.
 
         Returns:
             The alias that was taken back.
@@ -219,7 +219,13 @@ class Traffic:
             self.model.settle()
         now = self.model.aliases()
         if alias is None and version is not None:
-            alias = STABLE if now.get(STABLE) == version else CANARY
+            alias = next((each for each in MOVABLE_ALIASES if now.get(each) == version), None)
+            if alias is None:
+                neither = " nor ".join(MOVABLE_ALIASES)
+                raise InputError(
+                    f"{self.model.name}: version {version} is neither {neither}; it has been taken back already, or "
+                    "never was. Nothing is taken back"
+                )
         alias = alias or self._alias_to_take_back()
         expected = now.get(alias) if version is None else version
         if alias == STABLE:

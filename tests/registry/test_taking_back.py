@@ -75,13 +75,12 @@ def test_what_was_taken_back_is_not_moved_by_who_had_looked_before(
 
 def test_what_is_named_is_taken_back_once(released: ModelVersions) -> None:
     traffic = Traffic(released)
-    assert traffic.roll_back(version=3) == "canary"
-    for alias in (None, "canary"):
-        with pytest.raises(InputError, match="version 3 is not canary: there is no canary"):
-            traffic.roll_back(alias, version=3)
-    assert traffic.roll_back(version=2) == "stable"
-    with pytest.raises(InputError, match="version 2 is not stable: version 1 is stable"):
-        traffic.roll_back("stable", version=2)
+    traffic.start_shadow(1)
+    for version, alias in ((3, "canary"), (1, "shadow"), (2, "stable")):
+        assert traffic.roll_back(version=version) == alias
+        for named, said in ((alias, f"version {version} is not {alias}"), (None, "is neither stable nor canary nor")):
+            with pytest.raises(InputError, match=said):
+                traffic.roll_back(named, version=version)
     assert released.aliases() == {"stable": 1}
 
 
