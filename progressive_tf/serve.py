@@ -67,7 +67,11 @@ def serve(
     max_requests: Annotated[int, typer.Option(min=1, help="Under way at once; more are answered 503.")] = 256,
     token_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help=f"Holds the bearer token of callers; {TOKEN_VARIABLE} may hold it instead."),
+        typer.Option(
+            metavar="FILE",
+            help=f"Holds the bearer token of callers, and is read again when it changes; {TOKEN_VARIABLE} may hold one "
+            "instead. All but health asks for it then.",
+        ),
     ] = None,
     release_token_file: Annotated[
         Path | None,

@@ -381,7 +381,7 @@ def test_a_store_that_cannot_be_written_keeps_no_canary_from_being_taken_back(
     monkeypatch.setattr(Store, "follow", full)
     Traffic(stable, "ann").withdraw("canary", "a bad day")
     wait_until(lambda: canary(client) == {"version": None})
-    assert client.get("/readyz").json()["problems"] == ["no space left"]
+    wait_until(lambda: client.get("/readyz").json()["problems"] == ["no space left"])
 
 
 def test_a_journal_that_cannot_be_written_is_said_while_a_canary_is_to_be_taken_back(
