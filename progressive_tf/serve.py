@@ -86,7 +86,11 @@ def serve(
     ] = 256,
     token_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help=f"Holds the bearer token of callers; {TOKEN_VARIABLE} may hold it instead."),
+        typer.Option(
+            metavar="FILE",
+            help=f"Holds the bearer token of callers, and is read again when it changes; {TOKEN_VARIABLE} may hold one "
+            "instead. All but health asks for it then.",
+        ),
     ] = None,
     release_token_file: Annotated[
         Path | None,

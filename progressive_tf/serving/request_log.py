@@ -161,17 +161,17 @@ class RequestLog:
             if LABEL in given:
                 feedback = replace(feedback, label=texts.get(LABEL))
         await self.flush()
-        return await self._store.write(Store.add_feedback, feedback, self.clock.now()), feedback
+        return await self._store.ask(Store.add_feedback, feedback, self.clock.now()), feedback
 
     async def paired(self, versions: TwoVersions) -> Paired:
         """Returns what is known of two versions, see `Store.paired`."""
         await self.flush()
-        return await self._store.read(Store.paired, versions)
+        return await self._store.ask(Store.paired, versions)
 
     async def questions(self, versions: TwoVersions, limit: int, kind: ServedAnswers) -> list[dict[str, Any]]:
         """Returns the questions that settle a proof soonest, see `Store.questions`."""
         await self.flush()
-        return await self._store.read(Store.questions, versions, limit, kind)
+        return await self._store.ask(Store.questions, versions, limit, kind)
 
     async def answer_question(self, question: str, label: Any, is_unknown_label: bool = False) -> Any:
         """Keeps the right label of a question, on the disk when this returns; see `Store.answer_question`.
@@ -182,7 +182,7 @@ class RequestLog:
         if is_unknown_label and self._settings.redact is not None:
             kept = (await self._store.run(self._inputs.redacted, {LABEL: label}) or {}).get(LABEL)
             label = kept if isinstance(kept, str) else None
-        await self._store.write(Store.answer_question, question, label)
+        await self._store.ask(Store.answer_question, question, label)
         return label
 
     async def step_counts(
@@ -191,18 +191,18 @@ class RequestLog:
         """Returns what canary and stable did at a step of a rollout, see `Store.step_counts`."""
         await self.flush()
         which = step, slow_beyond, stable
-        while not await self._store.read(Store.count_some, *which):  # whoever else asks has his turn in between
+        while not await self._store.ask(Store.count_some, *which):  # whoever else asks has his turn in between
             pass
-        return await self._store.read(Store.step_counts, *which)
+        return await self._store.ask(Store.step_counts, *which)
 
     async def forget_counts(self) -> None:
         """Lets go of what has been counted of steps, see `Store.forget_counts`."""
-        await self._store.read(Store.forget_counts)
+        await self._store.ask(Store.forget_counts)
 
     async def seconds_before(self, step: int, stable: int | None = None) -> dict[int, list[float]]:
         """Returns how long the network took for stable's newest answers before a step, see `Store.seconds_before`."""
         await self.flush()
-        return await self._store.read(Store.seconds_before, step, stable)
+        return await self._store.ask(Store.seconds_before, step, stable)
 
     @property
     def journal(self) -> int:
@@ -231,7 +231,7 @@ class RequestLog:
         store = self._store.store
         with contextlib.suppress(StoreError):
             if await self.flush():
-                await self._store.write(Store.follow, entries, lineage)
+                await self._store.ask(Store.follow, entries, lineage)
                 self._followed = store, entries
 
     async def mark_newest(self, entries: Sequence[Entry]) -> None:
@@ -245,7 +245,7 @@ class RequestLog:
         released = datetime.fromisoformat(newest.time).timestamp()
         with contextlib.suppress(StoreError):
             if await self.flush():
-                await self._store.write(Store.mark_release, newest.version, released)
+                await self._store.ask(Store.mark_release, newest.version, released)
                 self._marked = store, newest.version
 
     async def keep(self) -> None:
@@ -253,14 +253,14 @@ class RequestLog:
         began, jump = self.clock.now(), await self._jump()
         prune_at = began + PRUNE_SECONDS
         while True:
-            await self.flush()
-            await self._store.look_after()
+            if await self.flush():
+                await self._store.look_after()
             now, kept = self.clock.now(), self._settings.days * _DAY
             if now >= prune_at:
                 prune_at = now + PRUNE_SECONDS
                 before = now - kept - (jump if now - began < kept else 0.0)
                 with contextlib.suppress(StoreError):
-                    while await self._store.write(Store.prune, before, kept):
+                    while await self._store.ask(Store.prune, before, kept):
                         await self.flush()  # a little at a time, so that whoever else asks has his turn
             await asyncio.sleep(FLUSH_SECONDS)
 
@@ -271,7 +271,7 @@ class RequestLog:
         """
         newest = None
         with contextlib.suppress(StoreError):
-            newest = await self._store.read(Store.newest)
+            newest = await self._store.ask(Store.newest)
         ahead = 0.0 if newest is None else self.clock.now() - newest
         if ahead > _DAY:
             log.warning(
@@ -298,7 +298,7 @@ class RequestLog:
         self._under_way.append(rows)
         try:
             # A server that stops ends the task that waits here; what waits for its turn is written all the same.
-            await asyncio.shield(self._store.write(self._write, rows))
+            await asyncio.shield(self._store.ask(self._write, rows))
         except Exception as error:
             self._waiting = rows + self._waiting
             if not isinstance(error, StoreError) and not self._is_at_a_loss:

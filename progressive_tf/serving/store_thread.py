@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
@@ -12,6 +13,9 @@ from typing import Any
 
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.store import Store, StoreError, StoreGone
+
+# So long a failure counts that nobody has tried to repeat.
+RECENT_SECONDS = 60.0
 
 log = logging.getLogger("progressive_tf.serving")
 
@@ -29,76 +33,61 @@ class StoreThread:
         self._metrics = metrics
         self._thread = ThreadPoolExecutor(1, "store")
         self._is_closed = False
-        self._unwritten = self._unread = self._lost = ""
+        self._failing = dict[str, tuple[str, float]]()  # acts with why, and when by the monotonic clock
+        self._lost = ""
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Why nothing can be kept or read for now, and that what was kept before is lost; nothing where all is well."""
-        return tuple(filter(None, (self._unwritten, self._unread, self._lost)))
+        """Why something could not be kept or read a moment ago, unless it can be since, and that what was kept before
+        is lost; nothing where all is well.
+        """
+        return tuple(
+            dict.fromkeys([*(why for why, _ in self._failing.values()), *([self._lost] if self._lost else [])])
+        )
 
     def forget_losses(self) -> None:
         """Takes note that an operator knows what was lost."""
         self._lost = ""
 
-    def write(self, act: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
-        """Returns what an act of the store will give that writes; a coroutine would take its place in the queue too
-        late.
+    def ask(self, act: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
+        """Returns what an act of the store will give; a coroutine would take its place in the queue too late.
 
-        Raises StoreError where the store cannot be written; where its file is gone, what is asked next finds a new one.
+        Raises StoreError where the store cannot be read or written; where its file is gone, what is asked next finds a
+        new one.
         """
-        return self.run(self._write, act, *arguments)
-
-    def read(self, act: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
-        """Returns what an act of the store will give that reads, see `write`."""
-        return self.run(self._read, act, *arguments)
+        return self.run(self._do, act, *arguments)
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
         """Returns what any function will give that is to run in this thread."""
         return asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
 
     async def look_after(self) -> None:
-        """Notices that the file is gone, or that a store that could not be written can be again, while nobody asks."""
+        """Notices that the file is gone, or that all is well again, while nobody asks for anything."""
+        before = time.monotonic() - RECENT_SECONDS
         with contextlib.suppress(StoreError):  # it is noted, and said once
-            await self.write(Store.try_writing if self._unwritten else Store.check)
+            await self.ask(Store.try_writing if self._failing else Store.check)
+        self._failing = {act: failed for act, failed in self._failing.items() if failed[1] >= before}
 
     async def close(self) -> None:
         """Closes the store."""
         await self.run(self._close)
         self._thread.shutdown()
 
-    def _write(self, act: Callable[..., Any], *arguments: Any) -> Any:
-        try:
-            found = self._do(act, *arguments)
-        except StoreGone:
-            raise
-        except StoreError as error:
-            if not self._unwritten:
-                log.error("what is answered cannot be kept for now: %s", error)
-            self._unwritten = str(error)
-            raise
-        self._unwritten = ""
-        return found
-
-    def _read(self, act: Callable[..., Any], *arguments: Any) -> Any:
-        try:
-            found = self._do(act, *arguments)
-        except StoreGone:
-            raise
-        except StoreError as error:
-            if not self._unread:
-                log.error("what is kept cannot be read for now: %s", error)
-            self._unread = str(error)
-            raise
-        self._unread = ""
-        return found
-
     def _do(self, act: Callable[..., Any], *arguments: Any) -> Any:
-        self._open_again()
         try:
-            return act(self.store, *arguments)
+            self._open_again()
+            found = act(self.store, *arguments)
         except StoreGone as error:
             self._begin_anew(error)
             raise
+        except StoreError as error:
+            if act.__name__ not in self._failing:
+                log.error("what is answered cannot be kept or read for now: %s", error)
+            self._failing = {**self._failing, act.__name__: (str(error), time.monotonic())}
+            raise
+        if act.__name__ in self._failing:
+            self._failing = {name: failed for name, failed in self._failing.items() if name != act.__name__}
+        return found
 
     def _begin_anew(self, error: StoreGone) -> None:
         log.error("%s", error)
@@ -113,7 +102,7 @@ class StoreThread:
     def _open_again(self) -> None:
         if self._is_closed:
             self.store = Store(self.store.path)
-            self._is_closed = False
+            self._is_closed, self._failing = False, {}
 
     def _close(self) -> None:
         if not self._is_closed:

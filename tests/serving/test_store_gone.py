@@ -20,7 +20,7 @@ from progressive_tf.registry import ModelVersions, Registry
 from progressive_tf.registry.journal import Entry
 from progressive_tf.registry.traffic import Traffic
 from progressive_tf.serving import request_log as request_log_module
-from progressive_tf.serving import served_model
+from progressive_tf.serving import served_model, store_thread
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.request_log import LogSettings, Prediction, RequestLog
 from progressive_tf.serving.served_model import ServedModel
@@ -126,7 +126,9 @@ def test_a_store_that_cannot_be_begun_anew_is_a_problem_until_it_can(tmp_path: P
     assert rows(path, "requests") == 1
 
 
-def test_a_store_that_cannot_be_written_is_a_problem_until_it_can_and_nobody_need_ask(tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_written_is_a_problem_until_it_can_and_nobody_need_ask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def serve() -> list[tuple[str, ...]]:
         store = Store(tmp_path / "served.sqlite")
         request_log, seen = RequestLog(store, LogSettings(), Metrics()), []
@@ -136,6 +138,8 @@ def test_a_store_that_cannot_be_written_is_a_problem_until_it_can_and_nobody_nee
             with pytest.raises(StoreError):
                 await request_log.add_feedback(Feedback("0" * 32, correct=True))
             seen.append(request_log.problems)
+            await request_log._store.look_after()
+            monkeypatch.setattr(store_thread, "RECENT_SECONDS", 0.0)  # much later
             await request_log._store.look_after()
             seen.append(request_log.problems)
             other.execute("ROLLBACK")
