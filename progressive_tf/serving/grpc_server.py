@@ -66,6 +66,7 @@ class GrpcServer:
         self._host = f"[{host}]" if ":" in host else host
         self._server = server
         self._answers: set[asyncio.Task[Any]] = set()
+        self._is_ending = False
         self._grpc: grpc.aio.Server | None = None
 
     async def start(self) -> None:
@@ -98,8 +99,10 @@ class GrpcServer:
     async def stop(self) -> None:
         """Takes no more calls, and returns once those under way are answered."""
         if self._grpc is not None:
-            await self._grpc.stop(self._server.limits.request_seconds)
+            # gRPC would drop calls that have come and are not begun, and call it CANCELLED, as if their callers had.
+            self._is_ending = True
             await asyncio.gather(*self._answers, return_exceptions=True)
+            await self._grpc.stop(self._server.limits.request_seconds)
 
     def _handler(self, method: _Method) -> Any:
         async def call(message: bytes, context: grpc.aio.ServicerContext) -> bytes:
@@ -125,6 +128,8 @@ class GrpcServer:
             task.exception()  # which nobody may have waited for
 
     async def _guarded(self, method: _Method, message: bytes, request: Request) -> Any:
+        if self._is_ending:
+            raise Refusal(503, "the server is about to end; ask another one, or again later")
         self._server.tokens.check_predict(request)
         return await method(message, request)
 
