@@ -111,7 +111,7 @@ def read_live_rows(
             }
             answers = pd.read_sql_query(_ANSWERS.format(**columns), connection, params=[since, until])
             releases = read_marks(connection) if is_second else {}
-    except (sqlite3.Error, pd.errors.DatabaseError) as error:
+    except (sqlite3.Error, pd.errors.DatabaseError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({error}); is it the store of a server?") from None
     answers = answers.astype(dict.fromkeys(("was_cut", "abstained", "is_unknown"), float))
 

@@ -310,11 +310,11 @@ def _connection(path: Path, create: bool = False) -> Iterator[sqlite3.Connection
             connection.execute("PRAGMA synchronous = EXTRA")
             connection.execute("PRAGMA trusted_schema = OFF")  # whoever wrote the file runs no function by reading it
             yield connection
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter of what SQLite itself says of a damaged schema
         raise _in_words(error, path) from error
 
 
-def _in_words(error: sqlite3.Error, path: Path) -> RegistryError:
+def _in_words(error: Exception, path: Path) -> RegistryError:
     message = str(error)
     if "locked" in message or "busy" in message:
         return RegistryError(
