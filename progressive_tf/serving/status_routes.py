@@ -15,6 +15,7 @@ from progressive_tf.serving.described import with_words_before
 from progressive_tf.serving.loaded import LoadedVersion
 from progressive_tf.serving.server import Server
 from progressive_tf.serving.signals import Signals
+from progressive_tf.serving.told import told
 
 
 def model_routes(server: Server, watch: CanaryWatch) -> APIRouter:
@@ -95,7 +96,7 @@ def health_routes(server: Server, watch: CanaryWatch, signals: Signals) -> APIRo
             "draining": signals.is_draining,
             "aliases": dict(standing.aliases),
             "canary_percent": standing.split.percent if standing.split else 0.0,
-            "problems": [problem for of_kind in problems().values() for problem in of_kind],
+            "problems": [told(problem, served.model.files.path) for found in problems().values() for problem in found],
         }
         return JSONResponse(body, 200 if is_ready else 503)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 _PATH = re.compile(r"""[^\s'"(),;:=]*/([^\s'"(),;:=]*)""")
 
 
-def told(error: Exception, *folders: Path) -> str:
-    """Returns the words of an error with the names of files alone, without the folders that they lie in.
+def told(error: Exception | str, *folders: Path) -> str:
+    """Returns what is wrong with the names of files alone, without the folders that they lie in.
 
     Args:
-        error: whose words may have paths in them.
+        error: the words may have paths in them.
         folders: that they may begin with, and that may have spaces in their names.
     """
     message = str(error)

@@ -57,6 +57,7 @@ def test_a_file_that_changes_is_read_again_and_another_token_counts(
         assert (status("second"), status("")) == (200, 401)
         found = client.get("/metrics", headers={"Authorization": "Bearer second"}).text
         assert 'progressive_tf_problems{kind="token"} 1.0' in found
+        assert str(file.parent) not in client.get("/readyz").text
     put(file, b" \n")
     wait_until(lambda: "the file is empty" in "".join(client.get("/readyz").json()["problems"]))
     assert (status("second"), status("")) == (200, 401)
