@@ -21,6 +21,15 @@ from progressive_tf.data.class_space import (
 )
 from progressive_tf.data.earlier_rows import NO_ROWS, EarlierRows, with_earlier_rows
 from progressive_tf.data.kinds import INPUT_KINDS
+from progressive_tf.data.label_lists import (
+    LabelLists,
+    check_costs,
+    check_domain,
+    check_rows,
+    label_lists,
+    readable,
+    refuse_old_words_of_file,
+)
 from progressive_tf.data.label_spelling import Spelling
 from progressive_tf.data.labels_file import LabelsFile, read_labels_file
 from progressive_tf.data.learnt import Learnt
@@ -31,7 +40,7 @@ from progressive_tf.data.slices import Slice, named_slices, stage_slices
 from progressive_tf.data.source import Source, SourceReader
 from progressive_tf.data.source_lines import source_lines
 from progressive_tf.data.splits import Parts, fixed_parts, row_groups
-from progressive_tf.data.stage_rows import StageRows, rows_of_stages
+from progressive_tf.data.stage_rows import StageRows, rows_of_stages, slice_rows
 from progressive_tf.data.start_labels import StartLabels
 from progressive_tf.data.tables import read_tables
 from progressive_tf.data.unknown_rows import UnknownRows, read_unknown_rows
@@ -60,9 +69,12 @@ class PlanData:
         wrong_labels: of each stage, those that are wrong on purpose.
         spelling: which class a label is that comes later, however it is written.
         findings: source → what was found in it before it was split.
-        labels_file: what labels were called before, where the plan names such a file.
         unknown: rows that no class fits, where the plan names some; their source is among the sources.
         earlier: what is known of the rows of the runs before.
+        labels_file: what labels were called before, where the plan names such a file.
+        lists: the lists of labels of the stages, where some stage inside the run changes them; these rows are in the
+            words of the last one.
+        views: the same rows in the words of each of the lists; none where there is one list.
     """
 
     classes: ClassSpace
@@ -79,6 +91,12 @@ class PlanData:
     unknown: UnknownRows | None = None
     earlier: EarlierRows = NO_ROWS
     labels_file: LabelsFile | None = None
+    lists: LabelLists | None = None
+    views: tuple[PlanData, ...] = ()
+
+    def at(self, index: int) -> PlanData:
+        """Returns the rows in the words of a stage; `index` counts from 0."""
+        return self if self.lists is None else self.views[self.lists.number_of(index)]
 
     def joined(self, rows: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> PlanData:
         """Returns the same data with one stage, which knows every class.
@@ -228,7 +246,9 @@ def read_plan_data(
     if sources[data.source].input_kind.has_columns:
         sources = read_tables(sources, data)
     file, start, by_file = read_labels_file(loaded, start)
-    settled = settle_labels(sources, data, start, file)
+    changing, later = _later(plan, stage_sources)
+    refuse_old_words_of_file(plan, file)
+    settled = settle_labels(sources, data, start, file, later)
     sources, plan = dict(settled.sources), with_written_classes(plan, settled.spelling)
     left_out = rows_left_out(sources, data.quality) if leave_empty_out else {}
     findings = {name: settled.findings + about_left_out(sources[name], left_out.get(name)) for name in sources}
@@ -250,8 +270,17 @@ def read_plan_data(
             lines = about_groups(grouped, split) if own is None else part_lines(source, own, split, refresh, learnt)
             display.lines_once([*(finding.message for finding in alike), *lines])
         sources[name] = grouped
-    stages = rows_of_stages(plan, stage_sources, sources, parts)
-    slices, slice_of = stage_slices(plan, stage_sources, sources, parts)
+    lists = None
+    if changing:
+        first = sources[data.source].labels
+        lists = label_lists(plan, first, settled.spelling, start, settled.changed)
+        check_costs(lists, plan.costs, settled.spelling)
+    as_read = [
+        sources[name] if lists is None else lists.source(sources[name], lists.number_of(index))
+        for index, name in enumerate(stage_sources)
+    ]
+    stages = rows_of_stages(plan, stage_sources, as_read, parts)
+    slices, slice_of = stage_slices(plan, stage_sources, as_read, parts)
     used = [
         UsedRows(
             stage=stage.name,
@@ -262,30 +291,85 @@ def read_plan_data(
         )
         for index, (stage, name, rows, own) in enumerate(zip(plan.stages, stage_sources, stages, slice_of, strict=True))
     ]
-    classes = class_space(plan, sources, locations, used).with_costs(plan.costs, settled.spelling)
-    classes = replace(classes, changed=settled.changed)
+    of_first = {name: source for name, source in sources.items() if name not in later[1]}
+    classes = class_space(plan, of_first, locations, used[: changing[0]] if changing else used)
+    classes = replace(classes.with_costs(plan.costs, settled.spelling), changed=settled.changed)
     if learnt is not None:
         left_out = {name: left_out.get(name, False) | learnt.has_seen_group(source) for name, source in sources.items()}
-    slices |= named_slices(plan, sources, parts, slices, classes, left_out)
     unknown = read_unknown_rows(reader, plan, sources, display)
-    if unknown is not None:
-        sources[unknown.name] = unknown.source
-        classes = replace(classes, codes={**classes.codes, unknown.name: unknown.codes})
-    found = PlanData(
-        classes,
-        sources,
-        parts,
-        stages,
-        stage_sources,
-        slices,
-        slice_of,
-        wrong_labels=_wrong_labels(plan, sources, stages),
-        spelling=settled.spelling,
-        findings=findings,
-        unknown=unknown,
-        labels_file=file,
-    )
-    return with_earlier_rows(found, plan, reader, (learnt, start), display)
+
+    def in_words(classes: ClassSpace, sources: Mapping[str, Source], slices: dict[str, Slice]) -> PlanData:
+        slices = slices | named_slices(plan, sources, parts, slices, classes, left_out)
+        if unknown is not None:
+            sources = {**sources, unknown.name: unknown.source}
+            classes = replace(classes, codes={**classes.codes, unknown.name: unknown.codes})
+        found = PlanData(
+            classes,
+            sources,
+            parts,
+            stages,
+            stage_sources,
+            slices,
+            slice_of,
+            wrong_labels=_wrong_labels(plan, sources, stages),
+            spelling=settled.spelling,
+            findings=findings,
+            unknown=unknown,
+            labels_file=file,
+        )
+        return with_earlier_rows(found, plan, reader, (learnt, start), display)
+
+    if lists is None:
+        return in_words(classes, sources, slices)
+    lines = [
+        line
+        for index, (stage, name, source) in enumerate(zip(plan.stages, stage_sources, as_read, strict=True))
+        if lists.number_of(index)
+        for line in check_rows(
+            lists,
+            index,
+            stage.name,
+            sources[name],
+            slice_rows(source, np.arange(len(source)), stage.data, f"stages[{index}].data"),
+        )
+    ]
+    if plan.scenario == "domain-incremental":
+        check_domain(lists, as_read, [rows.rows for rows in used], plan)
+    changes = [
+        f"{plan.stages[one.begins].name}: labels: {one.since.in_words()}"
+        for one in lists.lists
+        if one.since is not None
+    ]
+    if display is not None:
+        display.lines_once([*changes, *lines])
+    views = []
+    for number in range(len(lists.lists)):
+        view = lists.classes(sources, number, len(plan.stages)).with_costs(plan.costs, settled.spelling)
+        here = {
+            name: readable(slices[name], view.codes[slices[name].source])
+            for index, name in enumerate(slice_of)
+            if lists.number_of(index) <= number
+        }
+        here = {name: part for name, part in here.items() if len(part.gate)}
+        views.append(in_words(view, {name: lists.source(source, number) for name, source in sources.items()}, here))
+    return replace(views[-1], lists=lists, views=tuple(views))
+
+
+def _later(plan: Plan, stage_sources: Sequence[str]) -> tuple[list[int], tuple[list[str], set[str]]]:
+    """Returns which stages inside the run change its labels, the labels that they name, and the sources that only they
+    and the stages after them read.
+    """
+    changing = [index for index, stage in enumerate(plan.stages) if index and stage.labels is not None]
+    if not changing:
+        return [], ([], set())
+    named = [
+        label
+        for index in changing
+        if (changes := plan.stages[index].labels) is not None
+        for _, label in (*changes.old(), *changes.new())
+    ]
+    first = {plan.data.source, *plan.data.validation_sets.values(), *stage_sources[: changing[0]]}
+    return changing, (named, set(stage_sources) - first)
 
 
 def _splits(plan: Plan) -> dict[str, tuple[Split, str]]:

@@ -14,6 +14,19 @@ from progressive_tf.errors import listed
 Floats = npt.NDArray[np.float64]
 
 
+def not_told_apart(maps: Sequence[LabelMap]) -> dict[str, str]:
+    """Returns the labels now that some of several lists of before do not tell apart → what they are together.
+
+    Args:
+        maps: from each list to the same labels of now.
+    """
+    of: dict[str, tuple[str, ...]] = {}
+    for one in maps:
+        for old, news in one.of.items():
+            of[old] = tuple(dict.fromkeys((*of.get(old, ()), *news)))
+    return LabelMap(tuple(of), maps[0].after, of).wholes if maps else {}
+
+
 @dataclass(frozen=True)
 class LabelMap:
     """From the labels of an earlier version to those that there are now.
@@ -45,6 +58,15 @@ class LabelMap:
             for old, news in self.of.items()
         }
         return LabelMap(self.before, later.after, of)
+
+    def of_first(self, count: int) -> LabelMap:
+        """Returns the map of the first `count` labels before alone."""
+        before = self.before[:count]
+        return LabelMap(before, self.after, {label: self.of[label] for label in before})
+
+    def of_known(self) -> LabelMap:
+        """Returns the map to the labels now that come from some label before."""
+        return LabelMap(self.before, self.after[: self.known], self.of)
 
     @property
     def changes(self) -> bool:

@@ -173,7 +173,7 @@ class _Preparation:
             }
             for record in self.ancestors:
                 name = data.stage_sources[record.index]
-                earlier[name] = np.union1d(earlier.get(name, self.rows[:0]), _training_rows(record))
+                earlier[name] = np.union1d(earlier.get(name, self.rows[:0]), self._readable(record))
             if self.source in earlier:
                 earlier[self.source] = np.setdiff1d(earlier[self.source], self.rows)
             known = sum(map(len, earlier.values()))
@@ -190,6 +190,17 @@ class _Preparation:
                 f"{self.stage.name}: replays {kept:,} of {learnt_before:,} rows that were learnt before"
             )
         return replayed
+
+    def _readable(self, record: StageRecord) -> np.ndarray:
+        """Returns the training rows of an earlier stage that are of a class of this one; says how many are not."""
+        trained, settled = _training_rows(record), self.run.rows(record)
+        kept = trained if settled is None else settled[0]
+        if len(kept) < len(trained):
+            self.run.display.line(
+                f"{self.stage.name}: {len(trained) - len(kept):,} of {len(trained):,} rows of {record.name} are not "
+                f"replayed: their classes were split or retired since"
+            )
+        return kept
 
     def _consolidated(self, settings: Ewc) -> Consolidated:
         path = self._file("ewc.safetensors")
