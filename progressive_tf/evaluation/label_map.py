@@ -121,11 +121,8 @@ class LabelMap:
         return np.where(new < 0, probabilities.argmax(axis=1), new).astype(np.int32)
 
     @property
-    def wholes(self) -> dict[str, str]:
-        """Labels now that the version does not tell apart → what they are together, as the version called it.
-
-        Where that is what another class is called by now, `, before` stands behind it.
-        """
+    def _groups(self) -> list[tuple[set[str], list[str]]]:
+        """What both tell apart, a retired class among them: the labels now, none or several, and those before."""
         groups: list[tuple[set[str], list[str]]] = []
         for old, news in self.of.items():
             joined, olds = set(news), [old]
@@ -133,7 +130,24 @@ class LabelMap:
                 groups.remove(group)
                 joined, olds = joined | group[0], [*group[1], *olds]
             groups.append((joined, olds))
-        together = [(joined, " or ".join(olds)) for joined, olds in groups if len(joined) > 1]
+        return groups
+
+    @property
+    def told_apart(self) -> list[tuple[list[int], list[int]]]:
+        """What the version and the labels now both tell apart: where it stands before, and where now; in its order."""
+        return [
+            (sorted(map(self.before.index, olds)), sorted(map(self.after.index, joined)))
+            for joined, olds in self._groups
+            if joined
+        ]
+
+    @property
+    def wholes(self) -> dict[str, str]:
+        """Labels now that the version does not tell apart → what they are together, as the version called it.
+
+        Where that is what another class is called by now, `, before` stands behind it.
+        """
+        together = [(joined, " or ".join(olds)) for joined, olds in self._groups if len(joined) > 1]
         others = [set(self.after) - joined for joined, _ in together]
         names = [
             f"{name}, before" if name in other else name for (_, name), other in zip(together, others, strict=True)
