@@ -98,6 +98,16 @@ class PlanData:
         """Returns the rows in the words of a stage; `index` counts from 0."""
         return self if self.lists is None else self.views[self.lists.number_of(index)]
 
+    @property
+    def old_words(self) -> dict[str, str]:
+        """What classes were called before, by the version that the run starts from or earlier stages → their name."""
+        found = {} if self.classes.changed is None else self.classes.changed.words
+        if self.lists is not None:
+            last = len(self.lists.lists) - 1
+            for number in range(last):
+                found |= self.lists.between(number, last).words
+        return found
+
     def joined(self, rows: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> PlanData:
         """Returns the same data with one stage, which knows every class.
 
