@@ -75,10 +75,16 @@ class LabelLists:
         return None if since is None else since.of.get(label)
 
     def source(self, source: Source, number: int) -> Source:
-        """Returns a source with its labels as a list calls them; those that are no class there stay as they are."""
+        """Returns a source with its labels as a list calls them; those that are no class there stay as they are.
+
+        In a list that follows on another it has all classes of that, with rows or without.
+        """
         read = {label: self.read(label, number) for label in source.labels}
         names = {label: news[0] if news and len(news) == 1 else label for label, news in read.items()}
-        return replace(source, truth=source.truth.with_class_names(names))
+        truth = source.truth.with_class_names(names)
+        if number:
+            truth = truth.with_classes(tuple(dict.fromkeys((*self.lists[number].labels, *truth.labels))))
+        return replace(source, truth=truth)
 
     def classes(self, sources: Mapping[str, Source], number: int, stages: int) -> ClassSpace:
         """Returns the classes of a list.

@@ -64,6 +64,7 @@ def test_rows_are_read_in_the_words_of_each_stage(tmp_path: Path) -> None:
     assert set(first.slices) == {"one"}
     assert set(second.slices) == {"one", "month-2"}
     assert len(second.slices["one"].gate) < len(first.slices["one"].gate)
+    assert set(second.sources["2.csv"].labels) == set(NOW)
     words = dict(zip(first.sources["1.csv"].truth.labels, range(5), strict=True))
     was, now = first.codes["1.csv"], second.codes["1.csv"]
     assert set(now[was == words["transfer"]]) == {-1}

@@ -76,6 +76,8 @@ def test_each_stage_is_released_under_its_own_labels(begun: tuple[Place, Path]) 
 def test_the_next_stage_is_compared_through_the_change(begun: tuple[Place, Path]) -> None:
     place, run = begun
     march, april = decision(run, "march"), decision(run, "april")
+    findings = {one["kind"]: one["examples"] for one in read(stage_folder(run, "march") / "quality.json")["findings"]}
+    assert findings["too_few_per_class"] == ["balance: 0"], "a class that the file has no row of, and no other"
     assert march["labels"].startswith("stage february (version 1): ")
     assert "transfer-in, transfer-out count as transfer on both sides" in march["labels"]
     assert march["labels"] in " ".join(place.said[0].split())

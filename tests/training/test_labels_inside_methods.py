@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tiny
 from releasing import NEVER_ENOUGH, PASSES, Place, decision, read, stage_folder
 from rich.console import Console
 from test_changed_labels import CHANGES, DROP, NEW, plan, rows
@@ -19,7 +20,9 @@ from progressive_tf.registry.store import Registry
 from progressive_tf.training.fitting.checkpoint import load_arrays
 from progressive_tf.training.run.run import Run, load_run
 from progressive_tf.training.run.run_folder import RunFolder
+from progressive_tf.training.run_plan import Options, run_plan
 from progressive_tf.training.stage.promotion import export_stage
+from progressive_tf.tuning.tune_plan import sweep_for_train
 
 pytestmark = pytest.mark.slow
 
@@ -133,3 +136,19 @@ def test_what_ends_a_stage_reads_rows_of_before_in_the_words_of_now(tmp_path: Pa
     taught = load_arrays(stage_folder(run, "march") / "retention" / "distill.safetensors")[1]
     assert taught["became"]["transfer"] == ["transfer-in", "transfer-out"]
     assert facts["retention"]["lwf"]["rows"] == facts["retention"]["distill"]["rows"] == 112
+
+
+def test_a_changed_stage_is_swept_from_the_changed_head(tmp_path: Path) -> None:
+    place = months_in(tmp_path / "swept")
+    made = months_plan()
+    made["stages"] = made["stages"][:2]
+    made["stages"][1]["tune"] = {"trials": 2, "drop_at_most": 1.0}
+    found = load_plan(str(tiny.write_plan(place.folder, made)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place.folder)
+        places = place.folder / "runs", place.folder / "registry"
+        run = run_plan(found, *places, False, Display(Console(quiet=True)), Options(sweep=sweep_for_train)).run
+    trials = [read(path) for path in sorted(run.glob("sweeps/02-march/trial_*/result.json"))]
+    assert {trial["status"] for trial in trials} == {"feasible"}
+    assert [set(trial["drops"]) for trial in trials] == [{"february"}] * len(trials)
+    assert decision(run, "march")["decision"] == "promote"
