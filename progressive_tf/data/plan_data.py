@@ -21,15 +21,13 @@ from progressive_tf.data.class_space import (
 )
 from progressive_tf.data.earlier_rows import NO_ROWS, EarlierRows, with_earlier_rows
 from progressive_tf.data.kinds import INPUT_KINDS
-from progressive_tf.data.label_lists import (
-    LabelLists,
+from progressive_tf.data.label_list_checks import (
     check_costs,
     check_domain,
-    check_rows,
-    label_lists,
-    readable,
+    check_stages,
     refuse_old_words_of_file,
 )
+from progressive_tf.data.label_lists import LabelLists, in_each_list, label_lists, later_labels
 from progressive_tf.data.label_spelling import Spelling
 from progressive_tf.data.labels_file import LabelsFile, read_labels_file
 from progressive_tf.data.learnt import Learnt
@@ -40,7 +38,7 @@ from progressive_tf.data.slices import Slice, named_slices, stage_slices
 from progressive_tf.data.source import Source, SourceReader
 from progressive_tf.data.source_lines import source_lines
 from progressive_tf.data.splits import Parts, fixed_parts, row_groups
-from progressive_tf.data.stage_rows import StageRows, rows_of_stages, slice_rows
+from progressive_tf.data.stage_rows import StageRows, rows_of_stages
 from progressive_tf.data.start_labels import StartLabels
 from progressive_tf.data.tables import read_tables
 from progressive_tf.data.unknown_rows import UnknownRows, read_unknown_rows
@@ -256,7 +254,7 @@ def read_plan_data(
     if sources[data.source].input_kind.has_columns:
         sources = read_tables(sources, data)
     file, start, by_file = read_labels_file(loaded, start)
-    changing, later = _later(plan, stage_sources)
+    changing, later = later_labels(plan, stage_sources)
     refuse_old_words_of_file(plan, file)
     settled = settle_labels(sources, data, start, file, later)
     sources, plan = dict(settled.sources), with_written_classes(plan, settled.spelling)
@@ -282,9 +280,7 @@ def read_plan_data(
         sources[name] = grouped
     lists = None
     if changing:
-        first = sources[data.source].labels
-        lists = label_lists(plan, first, settled.spelling, start, settled.changed)
-        check_costs(lists, plan.costs, settled.spelling)
+        lists = label_lists(plan, sources[data.source].labels, settled.spelling, start, settled.changed)
     as_read = [
         sources[name] if lists is None else lists.source(sources[name], lists.number_of(index))
         for index, name in enumerate(stage_sources)
@@ -307,79 +303,40 @@ def read_plan_data(
     if learnt is not None:
         left_out = {name: left_out.get(name, False) | learnt.has_seen_group(source) for name, source in sources.items()}
     unknown = read_unknown_rows(reader, plan, sources, display)
+    found = PlanData(
+        classes,
+        sources,
+        parts,
+        stages,
+        stage_sources,
+        slices,
+        slice_of,
+        wrong_labels=_wrong_labels(plan, sources, stages),
+        spelling=settled.spelling,
+        findings=findings,
+        unknown=unknown,
+        labels_file=file,
+    )
 
-    def in_words(classes: ClassSpace, sources: Mapping[str, Source], slices: dict[str, Slice]) -> PlanData:
-        slices = slices | named_slices(plan, sources, parts, slices, classes, left_out)
+    def with_further_rows(found: PlanData) -> PlanData:
+        classes, sources = found.classes, found.sources
+        slices = {**found.slices, **named_slices(plan, sources, parts, found.slices, classes, left_out)}
         if unknown is not None:
             sources = {**sources, unknown.name: unknown.source}
             classes = replace(classes, codes={**classes.codes, unknown.name: unknown.codes})
-        found = PlanData(
-            classes,
-            sources,
-            parts,
-            stages,
-            stage_sources,
-            slices,
-            slice_of,
-            wrong_labels=_wrong_labels(plan, sources, stages),
-            spelling=settled.spelling,
-            findings=findings,
-            unknown=unknown,
-            labels_file=file,
-        )
+        found = replace(found, classes=classes, sources=sources, slices=slices)
         return with_earlier_rows(found, plan, reader, (learnt, start), display)
 
     if lists is None:
-        return in_words(classes, sources, slices)
-    lines = [
-        line
-        for index, (stage, name, source) in enumerate(zip(plan.stages, stage_sources, as_read, strict=True))
-        if lists.number_of(index)
-        for line in check_rows(
-            lists,
-            index,
-            stage.name,
-            sources[name],
-            slice_rows(source, np.arange(len(source)), stage.data, f"stages[{index}].data"),
-        )
-    ]
+        return with_further_rows(found)
+    lines = check_stages(lists, plan, [sources[name] for name in stage_sources], as_read)
+    check_costs(lists, plan.costs, settled.spelling)
     if plan.scenario == "domain-incremental":
         check_domain(lists, as_read, [rows.rows for rows in used], plan)
-    changes = [
-        f"{plan.stages[one.begins].name}: labels: {one.since.in_words()}"
-        for one in lists.lists
-        if one.since is not None
-    ]
     if display is not None:
-        display.lines_once([*changes, *lines])
-    views = []
-    for number in range(len(lists.lists)):
-        view = lists.classes(sources, number, len(plan.stages)).with_costs(plan.costs, settled.spelling)
-        here = {
-            name: readable(slices[name], view.codes[slices[name].source])
-            for index, name in enumerate(slice_of)
-            if lists.number_of(index) <= number
-        }
-        here = {name: part for name, part in here.items() if len(part.gate)}
-        views.append(in_words(view, {name: lists.source(source, number) for name, source in sources.items()}, here))
-    return replace(views[-1], lists=lists, views=tuple(views))
-
-
-def _later(plan: Plan, stage_sources: Sequence[str]) -> tuple[list[int], tuple[list[str], set[str]]]:
-    """Returns which stages inside the run change its labels, the labels that they name, and the sources that only they
-    and the stages after them read.
-    """
-    changing = [index for index, stage in enumerate(plan.stages) if index and stage.labels is not None]
-    if not changing:
-        return [], ([], set())
-    named = [
-        label
-        for index in changing
-        if (changes := plan.stages[index].labels) is not None
-        for _, label in (*changes.old(), *changes.new())
-    ]
-    first = {plan.data.source, *plan.data.validation_sets.values(), *stage_sources[: changing[0]]}
-    return changing, (named, set(stage_sources) - first)
+        display.lines_once(lines)
+    views = tuple(map(with_further_rows, in_each_list(found, lists, plan)))
+    return replace(views[-1], lists=lists, views=views)
 
 
 def _splits(plan: Plan) -> dict[str, tuple[Split, str]]:
