@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from progressive_tf.plan.loading import load_plan
 from progressive_tf.registry.label_lineage import LabelLineage
 from progressive_tf.registry.store import Registry
 from progressive_tf.registry.tables import version_details
+from progressive_tf.reporting.compared_runs import caveat, read_method
 from progressive_tf.reporting.page import render
 from progressive_tf.reporting.records import read_run
 from progressive_tf.reporting.terminal import measures_line
@@ -227,6 +229,15 @@ def test_what_is_shown_says_in_whose_words_it_is(begun: tuple[Place, Path]) -> N
     (line,) = [one for one in version_details(versions, versions.version(2)).splitlines() if one.startswith("before ")]
     assert {"version 1: chargeback → refund", "fax is retired"} <= {part.strip() for part in line[7:].split("; ")}
     assert Run.open(run).matrix.labels == words
+
+
+def test_compared_runs_say_in_whose_words_they_are(begun: tuple[Place, Path]) -> None:
+    changed = read_method(begun[1], "acc", "gate")
+    assert not changed.rivals
+    said = str(caveat([changed, changed]))
+    assert f"its R matrix is {read(begun[1] / 'matrix.json')['labels']}" in said
+    assert "of other classes" not in said
+    assert "these R matrices are of other classes" in str(caveat([changed, replace(changed, labels=frozenset())]))
 
 
 def test_words_of_before_mean_what_they_became(begun: tuple[Place, Path]) -> None:
