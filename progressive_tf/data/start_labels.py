@@ -63,13 +63,19 @@ class StartLabels:
         stay = set(self.labels) - {label for _, label in changes.old()}
         taken = next(((change, label) for change, label in changes.new() if label in stay), None)
         if taken is not None:
+            rows = "; rows of a stage with other labels stand in a file of their own, which its data.source names"
             raise InputError(
-                f"{self.place}.{taken[0]}: {self.by} has {taken[1]!r} already, and nothing becomes of that; to "
-                f"have both as one class, name both under merge, or choose another name"
+                f"{self.place}.{taken[0]}: {self.by} has {taken[1]!r} already, and nothing becomes of that; to have "
+                f"both as one class, name both under merge, or choose another name{rows if self.stage else ''}"
             )
         self._refuse_new_meanings(changes, of)
         known = tuple(dict.fromkeys(new for news in of.values() for new in news))
         after = (*known, *changes.add)
+        if not known:
+            raise InputError(
+                f"{self.place}: leaves no class that {self.by} has, so that nothing of its head goes on; begin a run "
+                f"of its own with start: pretrained"
+            )
         if len(after) < 2:
             raise InputError(
                 f"{self.place}: leaves {listed(after) or 'no class'}; a classifier needs at least two classes"

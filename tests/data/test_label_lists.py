@@ -133,6 +133,7 @@ def test_a_start_version_is_read_through_the_run(tmp_path: Path) -> None:
             (),
             r"labels.add: no row of stage month-2 is labelled 'loan'",
         ),
+        ({"retire": list(OLD), "add": ["card", "in"]}, (), r"stages\[1\].labels: leaves no class that stage one has"),
         (CHANGES, ("Security",), "similar_labels"),
         ({"rename": {"pin": "Refund"}}, (), "similar_labels"),
     ],
@@ -163,7 +164,7 @@ def test_words_that_get_another_meaning_inside_a_run_are_refused(tmp_path: Path)
 
 def test_the_plans_own_source_says_the_first_labels(tmp_path: Path) -> None:
     write(tmp_path, "1.csv", (*OLD, "security"))
-    with pytest.raises(InputError, match=r"has 'security' already"):
+    with pytest.raises(InputError, match=r"has 'security' already, .*; rows of a stage with other labels stand"):
         rows_of(tmp_path, a_plan({"labels": CHANGES}))
 
 
