@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import tiny
 from releasing import PASSES, Place, decision, read, stage_folder
@@ -101,6 +103,10 @@ def test_what_an_earlier_stage_said_is_kept_in_the_words_of_now(begun: tuple[Pla
     own = pd.read_parquet(stage_folder(run, "february") / "predictions.parquet")
     read_now = pd.read_parquet(stage_folder(run, "march") / "answers_before" / "01-february.parquet")
     assert set(own["slice"]) == {"february"}, "later stages have other words"
+    facts = pq.read_schema(stage_folder(run, "february") / "predictions.parquet").metadata
+    assert json.loads(facts[b"labels"]) == ["balance", "chargeback", "fax", "pin", "refund", "transfer"]
+    written = [stage_folder(run, "february") / name for name in ("decision.json", "metrics.json", "data.json")]
+    assert not [path for path in written if "security" in path.read_text(encoding="utf-8")]
     both = [frame[(frame["part"] == "gate") & (frame["slice"] == "february")] for frame in (own, read_now)]
     before, now = (frame.set_index("index") for frame in both)
     old = ["balance", "chargeback", "fax", "pin", "refund", "transfer"]

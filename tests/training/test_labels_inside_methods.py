@@ -80,7 +80,7 @@ def test_a_run_from_a_version_changes_labels_twice(tmp_path: Path) -> None:
     place = months_in(tmp_path / "start")
     place.run(plan("1.csv", None, [PASSES], "pretrained"))
     (place.folder / "3.csv").write_text(rows(("fax",), MERGED | {"pin": "secret"}, 3))
-    made = months_plan(start=1, seed=4)
+    made = months_plan(start=1, seed=4, costs={"balance": {"refund": 5.0}})
     made["data"]["source"] = "2.csv"
     made["data"]["earlier"] = {"before": "1.csv"}
     made["stages"] = [
@@ -98,6 +98,8 @@ def test_a_run_from_a_version_changes_labels_twice(tmp_path: Path) -> None:
     manifest = versions.version(3).manifest() or {}
     assert manifest["labels_before"]["version"] == 2
     assert manifest["labels_before"]["labels"]["security"] == ["secret"]
+    costly = [read(stage_folder(run, name) / "metrics.json")["gate"] for name in ("march", "april")]
+    assert all("expected_cost" in costs[name] for costs, name in zip(costly, ("march", "april"), strict=True))
     april = decision(run, "april")
     assert "stage march (version 2): security counts as secret" in april["labels"]
     assert "version 1: " in april["labels"]
