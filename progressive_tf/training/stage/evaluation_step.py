@@ -170,4 +170,5 @@ def _in_words(run: Run, since: dict[str, LabelMap]) -> str | None:
         return None
     of = [f"{names}: {words}" for names, one in since.items() if (words := one.of_known().compared_in_words())]
     stage = run.plan.stages[run.views.lists.lists[run.number].begins].name
-    return "; and ".join([f"in the words of {stage}, and on rows that have a class in these", *of])
+    read = f"; as answers of before are read, {'; and '.join(of)}" if of else ""
+    return f"in the words of {stage}, on rows that have a class in these{read}"

@@ -87,9 +87,9 @@ def check_taught(run: Run, stage: StageRecord) -> None:
     check_teacher(settings, place, run.versions, run.loaded.folder)
     if settings.retention.distill is None or run.network.answers != CLASSES.name or run.data.classes.grow:
         return
-    _, labels = find_teacher(settings.retention.distill, run.versions, run.loaded.folder)
+    folder, labels = find_teacher(settings.retention.distill, run.versions, run.loaded.folder)
     strange = [label for label in labels if label not in run.data.labels]
-    if strange and _teacher_changed(run, settings.retention.distill) is None:
+    if strange and misfit(folder, run.network) is None and _teacher_changed(run, settings.retention.distill) is None:
         raise InputError(
             f"{place}.retention.distill.teacher: {settings.retention.distill.teacher} predicts "
             f"{unknown_name('label', strange[0], run.data.labels)}"
