@@ -127,6 +127,7 @@ COMBINATIONS: dict[str, Mapping[str, Any]] = {
     "`calibrate: temperature`": {"defaults": {"calibrate": "temperature"}},
     "`abstain`": {"defaults": {"abstain": {"error_at_most": 0.9, "confidence": 0.6}}},
     "`costs`": {"costs": 5.0},
+    "`labels` in the second stage": {"renamed": "another name"},
 }
 
 
@@ -146,6 +147,8 @@ def plan_of(builder: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     split = {"validation": 0.1, "gate": 0.2, "test": 0.1}
     quality = dict.fromkeys(["label_noise", "duplicates", "leakage"])
     second = copy.deepcopy({"name": "second", "data": rows[1], **changes.get("second", {})})
+    if "renamed" in changes:
+        second["labels"] = {"rename": {true: changes["renamed"]}}
     if builder == "mlp" and second.get("adaptation", {}).get("method") == "lora":
         second["adaptation"]["targets"] = ["dense"]
     return {

@@ -213,7 +213,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "readapt": "Measure means and variances of a table's numbers again, on this stage's training rows.",
         "calibrate": "Divide the logits, when a stage ends, by the temperature that fits its validation rows.",
         "abstain": "See `stages[].abstain`; null: every row is answered.",
-        "labels": "What became of the labels of the version that the run starts from; in the first stage only. See "
+        "labels": "What became of the labels of the version that the run starts from, or of the stage before. See "
         "`stages[].labels`; null: they are the same.",
         "crf": "Tags of a sentence are scored together (Lafferty et al. 2001); the same in every stage.",
         "tune": "Sweeps the stage before it trains; see `tune`.",

@@ -28,11 +28,13 @@ class Matrix:
         bwt: how earlier stages' rows changed since they were trained on; below zero, something was lost.
         fwt: what earlier stages gave to later rows before training on them.
         forgetting: mean fall from the best that earlier stages' rows ever had.
+        labels: in whose words it is, where the labels changed between its stages, and how answers in others were read;
+            None where they are the same.
     """
 
     def __init__(self, record: MatrixRecord) -> None:
         self._record = record
-        self.metric = record.metric
+        self.metric, self.labels = record.metric, record.labels
         self.metrics = tuple(record.of_metrics)
         self.acc, self.bwt, self.fwt, self.forgetting = record.acc, record.bwt, record.fwt, record.forgetting
 
@@ -76,6 +78,7 @@ class Matrix:
     def figures(self) -> markup.Figures:
         """The matrix on gate and on test rows, as heat maps."""
         caption = "A row after each stage, a column for each stage's rows; darker is higher, hatched does not exist."
+        caption += f" It is {self.labels}." if self.labels else ""
         drawn = matrix_figures(self._record)
         return markup.Figures({part: markup.Figure(svg, f"On {part} rows. {caption}") for part, svg in drawn.items()})
 

@@ -281,9 +281,11 @@ def _codes_within(source: Source, labels: tuple[str, ...], place: str, scenario:
     unknown = np.flatnonzero(codes == UNKNOWN)
     if len(unknown):
         label = source.labels[source.label_codes[unknown[0]]]
+        stage, is_stage, _ = place.partition(".data")
+        way = f"; where labels are others from this stage on, {stage}.labels says so" if stage and is_stage else ""
         raise InputError(
             f"{place}: {source.rows_in_words(unknown)} have a class that scenario {scenario} does not expect: "
-            f"{unknown_name('label', label, labels)}"
+            f"{unknown_name('label', label, labels)}{way}"
         )
     return codes
 

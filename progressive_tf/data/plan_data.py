@@ -21,6 +21,13 @@ from progressive_tf.data.class_space import (
 )
 from progressive_tf.data.earlier_rows import NO_ROWS, EarlierRows, with_earlier_rows
 from progressive_tf.data.kinds import INPUT_KINDS
+from progressive_tf.data.label_list_checks import (
+    check_costs,
+    check_domain,
+    check_stages,
+    refuse_old_words_of_file,
+)
+from progressive_tf.data.label_lists import LabelLists, in_each_list, label_lists, later_labels
 from progressive_tf.data.label_spelling import Spelling
 from progressive_tf.data.labels_file import LabelsFile, read_labels_file
 from progressive_tf.data.learnt import Learnt
@@ -60,9 +67,12 @@ class PlanData:
         wrong_labels: of each stage, those that are wrong on purpose.
         spelling: which class a label is that comes later, however it is written.
         findings: source → what was found in it before it was split.
-        labels_file: what labels were called before, where the plan names such a file.
         unknown: rows that no class fits, where the plan names some; their source is among the sources.
         earlier: what is known of the rows of the runs before.
+        labels_file: what labels were called before, where the plan names such a file.
+        lists: the lists of labels of the stages, where some stage inside the run changes them; these rows are in the
+            words of the last one.
+        views: the same rows in the words of each of the lists; none where there is one list.
     """
 
     classes: ClassSpace
@@ -79,6 +89,22 @@ class PlanData:
     unknown: UnknownRows | None = None
     earlier: EarlierRows = NO_ROWS
     labels_file: LabelsFile | None = None
+    lists: LabelLists | None = None
+    views: tuple[PlanData, ...] = ()
+
+    def at(self, index: int) -> PlanData:
+        """Returns the rows in the words of a stage; `index` counts from 0."""
+        return self if self.lists is None else self.views[self.lists.number_of(index)]
+
+    @property
+    def old_words(self) -> dict[str, str]:
+        """What classes were called before, by the version that the run starts from or earlier stages → their name."""
+        found = {} if self.classes.changed is None else self.classes.changed.words
+        if self.lists is not None:
+            last = len(self.lists.lists) - 1
+            for number in range(last):
+                found |= self.lists.between(number, last).words
+        return found
 
     def joined(self, rows: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> PlanData:
         """Returns the same data with one stage, which knows every class.
@@ -228,7 +254,9 @@ def read_plan_data(
     if sources[data.source].input_kind.has_columns:
         sources = read_tables(sources, data)
     file, start, by_file = read_labels_file(loaded, start)
-    settled = settle_labels(sources, data, start, file)
+    changing, later = later_labels(plan, stage_sources)
+    refuse_old_words_of_file(plan, file)
+    settled = settle_labels(sources, data, start, file, later)
     sources, plan = dict(settled.sources), with_written_classes(plan, settled.spelling)
     left_out = rows_left_out(sources, data.quality) if leave_empty_out else {}
     findings = {name: settled.findings + about_left_out(sources[name], left_out.get(name)) for name in sources}
@@ -250,8 +278,15 @@ def read_plan_data(
             lines = about_groups(grouped, split) if own is None else part_lines(source, own, split, refresh, learnt)
             display.lines_once([*(finding.message for finding in alike), *lines])
         sources[name] = grouped
-    stages = rows_of_stages(plan, stage_sources, sources, parts)
-    slices, slice_of = stage_slices(plan, stage_sources, sources, parts)
+    lists = None
+    if changing:
+        lists = label_lists(plan, sources[data.source].labels, settled.spelling, start, settled.changed)
+    as_read = [
+        sources[name] if lists is None else lists.source(sources[name], lists.number_of(index))
+        for index, name in enumerate(stage_sources)
+    ]
+    stages = rows_of_stages(plan, stage_sources, as_read, parts)
+    slices, slice_of = stage_slices(plan, stage_sources, as_read, parts)
     used = [
         UsedRows(
             stage=stage.name,
@@ -262,15 +297,12 @@ def read_plan_data(
         )
         for index, (stage, name, rows, own) in enumerate(zip(plan.stages, stage_sources, stages, slice_of, strict=True))
     ]
-    classes = class_space(plan, sources, locations, used).with_costs(plan.costs, settled.spelling)
-    classes = replace(classes, changed=settled.changed)
+    of_first = {name: source for name, source in sources.items() if name not in later[1]}
+    classes = class_space(plan, of_first, locations, used[: changing[0]] if changing else used)
+    classes = replace(classes.with_costs(plan.costs, settled.spelling), changed=settled.changed)
     if learnt is not None:
         left_out = {name: left_out.get(name, False) | learnt.has_seen_group(source) for name, source in sources.items()}
-    slices |= named_slices(plan, sources, parts, slices, classes, left_out)
     unknown = read_unknown_rows(reader, plan, sources, display)
-    if unknown is not None:
-        sources[unknown.name] = unknown.source
-        classes = replace(classes, codes={**classes.codes, unknown.name: unknown.codes})
     found = PlanData(
         classes,
         sources,
@@ -285,7 +317,26 @@ def read_plan_data(
         unknown=unknown,
         labels_file=file,
     )
-    return with_earlier_rows(found, plan, reader, (learnt, start), display)
+
+    def with_further_rows(found: PlanData) -> PlanData:
+        classes, sources = found.classes, found.sources
+        slices = {**found.slices, **named_slices(plan, sources, parts, found.slices, classes, left_out)}
+        if unknown is not None:
+            sources = {**sources, unknown.name: unknown.source}
+            classes = replace(classes, codes={**classes.codes, unknown.name: unknown.codes})
+        found = replace(found, classes=classes, sources=sources, slices=slices)
+        return with_earlier_rows(found, plan, reader, (learnt, start), display)
+
+    if lists is None:
+        return with_further_rows(found)
+    lines = check_stages(lists, plan, [sources[name] for name in stage_sources], as_read)
+    check_costs(lists, plan.costs, settled.spelling)
+    if plan.scenario == "domain-incremental":
+        check_domain(lists, as_read, [rows.rows for rows in used], plan)
+    if display is not None:
+        display.lines_once(lines)
+    views = tuple(map(with_further_rows, in_each_list(found, lists, plan)))
+    return replace(views[-1], lists=lists, views=views)
 
 
 def _splits(plan: Plan) -> dict[str, tuple[Split, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from progressive_tf.data.changed_labels import read_changed, with_classes_of
@@ -50,6 +50,7 @@ def settle_labels(
     data: Data,
     start: StartLabels | None = None,
     file: LabelsFile | None = None,
+    later: tuple[Sequence[str], Collection[str]] = ((), ()),
 ) -> SettledLabels:
     """Returns the sources with their labels as the plan wants them.
 
@@ -58,6 +59,8 @@ def settle_labels(
         data: says how labels may be written, which there are, and what to do about odd ones.
         start: the labels of the version that the run starts from, with what became of them, if it starts from one.
         file: what labels were called before, if the plan has such a file.
+        later: the labels that stages inside the run change or bring, and the sources that only they, and those after
+            them, read; which labels these have is settled with their stages.
 
     Raises:
         InputError: a finding whose action is `fail`, labels that the plan does not have, or a single one.
@@ -80,7 +83,10 @@ def settle_labels(
     total = Counter[str]()
     for counts in counted:
         total.update(counts)
-    findings = [*_similar(total, sources, data), *(_odd(total, sources, data) if in_classes else ())]
+    later_labels = list(map(Spelling(data.normalize_labels, tuple(total)).of, later[0]))
+    findings = [*_similar(total, sources, data, later_labels), *(_odd(total, sources, data) if in_classes else ())]
+    beside = {name: source for name, source in sources.items() if name in later[1]}
+    sources = {name: source for name, source in sources.items() if name not in beside}
     if changed is not None:
         sources, read = read_changed(sources, changed)
         lines += read
@@ -89,6 +95,7 @@ def settle_labels(
     if start is not None and changed is None and data.labels is None:
         settled, said = with_classes_of(start, settled)
         lines += said
+    settled = {**settled, **beside}
     known = dict.fromkeys(name for source in settled.values() for name in source.truth.class_names)
     spelling = Spelling(data.normalize_labels, tuple(known), {} if file is None else file.words)
     return SettledLabels(settled, spelling, tuple(findings), tuple(lines), changed)
@@ -182,8 +189,10 @@ def task_names(counted: Sequence[Mapping[str, int]], data: Data) -> dict[str, st
     return names
 
 
-def _similar(total: Mapping[str, int], sources: Mapping[str, Source], data: Data) -> list[Finding]:
-    action, given = data.quality.similar_labels, data.labels or ()
+def _similar(
+    total: Mapping[str, int], sources: Mapping[str, Source], data: Data, later: Sequence[str]
+) -> list[Finding]:
+    action, given = data.quality.similar_labels, (*(data.labels or ()), *later)
     if action is None:
         return []
     groups = [group for group in alike([*given, *total]) if not set(group) <= set(given)]

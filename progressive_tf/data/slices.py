@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,14 +39,14 @@ class Slice:
 
 
 def stage_slices(
-    plan: Plan, stage_sources: tuple[str, ...], sources: Mapping[str, Source], parts: Mapping[str, Parts]
+    plan: Plan, stage_sources: tuple[str, ...], sources: Sequence[Source], parts: Mapping[str, Parts]
 ) -> tuple[dict[str, Slice], tuple[str, ...]]:
     """Returns the distinct slices of a plan's stages by name, and the name of each stage's slice, in order.
 
     Args:
         plan: the plan.
-        stage_sources: the source of each stage.
-        sources: by the name the plan gives them.
+        stage_sources: the name of each stage's source.
+        sources: of each stage, with its labels as they are called there.
         parts: source → its fixed parts.
 
     Raises:
@@ -54,12 +54,12 @@ def stage_slices(
     """
     slices: dict[str, Slice] = {}
     slice_of: list[str] = []
-    for index, (stage, name) in enumerate(zip(plan.stages, stage_sources, strict=True)):
+    for index, (stage, name, source) in enumerate(zip(plan.stages, stage_sources, sources, strict=True)):
         place = f"stages[{index}].data"
-        all_rows = slice_rows(sources[name], parts[name].gate, stage.data, place)
-        gate = distinct_rows(sources[name], all_rows)
+        all_rows = slice_rows(source, parts[name].gate, stage.data, place)
+        gate = distinct_rows(source, all_rows)
         test = parts[name].test  # there may be no such part
-        test = slice_rows(sources[name], test, stage.data, place) if len(test) else test
+        test = slice_rows(source, test, stage.data, place) if len(test) else test
         same = [
             known.name
             for known in slices.values()
@@ -67,7 +67,7 @@ def stage_slices(
         ]
         slice_of.append(same[0] if same else stage.name)
         if not same:
-            meant = slice_rows(sources[name], np.arange(len(sources[name])), stage.data, place)
+            meant = slice_rows(source, np.arange(len(source)), stage.data, place)
             slices[stage.name] = Slice(stage.name, name, gate, test, len(all_rows) - len(gate), meant)
     return slices, tuple(slice_of)
 

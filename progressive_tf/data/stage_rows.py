@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,26 +80,26 @@ def select_stage_rows(
 
 
 def rows_of_stages(
-    plan: Plan, stage_sources: tuple[str, ...], sources: Mapping[str, Source], parts: Mapping[str, Parts]
+    plan: Plan, stage_sources: tuple[str, ...], sources: Sequence[Source], parts: Mapping[str, Parts]
 ) -> tuple[StageRows, ...]:
     """Returns the rows of all stages of a plan, in order; those that learn from a stream have none.
 
     Args:
         plan: the plan.
-        stage_sources: the source of each stage.
-        sources: by the name the plan gives them.
+        stage_sources: the name of each stage's source.
+        sources: of each stage, with its labels as they are called there.
         parts: source → its fixed parts.
 
     Raises:
         InputError: more rows are asked for than there are, or none are left.
     """
-    taken: dict[str, np.ndarray] = {name: np.empty(0, np.int64) for name in sources}
+    taken: dict[str, np.ndarray] = {name: np.empty(0, np.int64) for name in stage_sources}
     selected = []
     for index, (stage, name) in enumerate(zip(plan.stages, stage_sources, strict=True)):
         if stage.data.stream is not None:
             selected.append(StageRows(taken[name][:0], taken[name][:0]))
             continue
-        rows = select_stage_rows(sources[name], parts[name], stage.data, taken[name], f"stages[{index}].data")
+        rows = select_stage_rows(sources[index], parts[name], stage.data, taken[name], f"stages[{index}].data")
         taken[name] = np.union1d(taken[name], np.concatenate([rows.train, rows.validation]))
         selected.append(rows)
     return tuple(selected)

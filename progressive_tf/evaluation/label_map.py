@@ -14,6 +14,19 @@ from progressive_tf.errors import listed
 Floats = npt.NDArray[np.float64]
 
 
+def not_told_apart(maps: Sequence[LabelMap]) -> dict[str, str]:
+    """Returns the labels now that some of several lists of before do not tell apart → what they are together.
+
+    Args:
+        maps: from each list to the same labels of now.
+    """
+    of: dict[str, tuple[str, ...]] = {}
+    for one in maps:
+        for old, news in one.of.items():
+            of[old] = tuple(dict.fromkeys((*of.get(old, ()), *news)))
+    return LabelMap(tuple(of), maps[0].after, of).wholes if maps else {}
+
+
 @dataclass(frozen=True)
 class LabelMap:
     """From the labels of an earlier version to those that there are now.
@@ -45,6 +58,15 @@ class LabelMap:
             for old, news in self.of.items()
         }
         return LabelMap(self.before, later.after, of)
+
+    def of_first(self, count: int) -> LabelMap:
+        """Returns the map of the first `count` labels before alone."""
+        before = self.before[:count]
+        return LabelMap(before, self.after, {label: self.of[label] for label in before})
+
+    def of_known(self) -> LabelMap:
+        """Returns the map to the labels now that come from some label before."""
+        return LabelMap(self.before, self.after[: self.known], self.of)
 
     @property
     def changes(self) -> bool:
@@ -99,11 +121,8 @@ class LabelMap:
         return np.where(new < 0, probabilities.argmax(axis=1), new).astype(np.int32)
 
     @property
-    def wholes(self) -> dict[str, str]:
-        """Labels now that the version does not tell apart → what they are together, as the version called it.
-
-        Where that is what another class is called by now, `, before` stands behind it.
-        """
+    def _groups(self) -> list[tuple[set[str], list[str]]]:
+        """What both tell apart, a retired class among them: the labels now, none or several, and those before."""
         groups: list[tuple[set[str], list[str]]] = []
         for old, news in self.of.items():
             joined, olds = set(news), [old]
@@ -111,7 +130,24 @@ class LabelMap:
                 groups.remove(group)
                 joined, olds = joined | group[0], [*group[1], *olds]
             groups.append((joined, olds))
-        together = [(joined, " or ".join(olds)) for joined, olds in groups if len(joined) > 1]
+        return groups
+
+    @property
+    def told_apart(self) -> list[tuple[list[int], list[int]]]:
+        """What the version and the labels now both tell apart: where it stands before, and where now; in its order."""
+        return [
+            (sorted(map(self.before.index, olds)), sorted(map(self.after.index, joined)))
+            for joined, olds in self._groups
+            if joined
+        ]
+
+    @property
+    def wholes(self) -> dict[str, str]:
+        """Labels now that the version does not tell apart → what they are together, as the version called it.
+
+        Where that is what another class is called by now, `, before` stands behind it.
+        """
+        together = [(joined, " or ".join(olds)) for joined, olds in self._groups if len(joined) > 1]
         others = [set(self.after) - joined for joined, _ in together]
         names = [
             f"{name}, before" if name in other else name for (_, name), other in zip(together, others, strict=True)

@@ -196,10 +196,14 @@ class FurtherMatrix:
 
 @dataclass(frozen=True, kw_only=True)
 class Matrix(FurtherMatrix):
-    """`matrix.json`: row i is measured after stage i (row 0: untrained), column j on stage j's rows."""
+    """`matrix.json`: row i is measured after stage i (row 0: untrained), column j on stage j's rows.
+
+    `labels` says in whose words, where the labels changed between these stages, and how answers in others were read.
+    """
 
     metric: str = "accuracy"
     stages: tuple[str, ...]
+    labels: str | None = None
     further: dict[str, FurtherMatrix] = field(default_factory=dict)
 
     @property
@@ -211,7 +215,7 @@ class Matrix(FurtherMatrix):
     def to_json(self) -> dict[str, Any]:
         """Returns what stands in matrix.json."""
         values = {"metric": self.metric, "stages": self.stages} | asdict(self)
-        return {key: value for key, value in values.items() if key != "further" or value}
+        return {key: value for key, value in values.items() if key not in ("further", "labels") or value}
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,7 @@ def network_of(version: Version, runs: Path, registry: Path, folder: Path | None
         stage = next((each for each in run.with_candidates(run.stages) if each.name == version.stage), None)
         if stage is None or not stage.is_trained:
             return f"stage {version.stage} of run {version.run} has kept no weights"
+        run = run.at(stage)
         run.load(stage)
     except (ProgressiveError, FileNotFoundError, KeyError) as error:
         return f"run {version.run} cannot be loaded: {error}"

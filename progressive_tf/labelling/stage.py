@@ -94,8 +94,7 @@ class AskedStage:
         self._name, self._data_file = free_name(place)
         self._data = read_data(place, cache, start)
         self._part = _free_column(place.plan, self._data)
-        changed = self._data.classes.changed
-        self._renamed = {**({} if changed is None else changed.words), **words}
+        self._renamed = {**self._data.old_words, **words}
         self._put_aside = Counter[str]()
         self._kept: list[dict[str, Any]] = []
 

@@ -70,7 +70,7 @@ def feedback_rows(
     put_aside: Counter[str] = Counter()
     labels, kind = data.labels, served_answers(plan.kind.answers)
     names = None if data.columns is None else data.columns.names
-    renamed = {**({} if data.classes.changed is None else data.classes.changed.words), **other_words}
+    renamed = {**data.old_words, **other_words}
     judged = answers[answers["right"].notna() | answers["truth"].notna()]
     read = (judged[name] for name in ("id", "caller", "label", "truth", "right", "input", "unknown_words"))
     for prediction, caller, answer, truth, is_right, given, new, stated in zip(*read, confidence(judged), strict=True):

@@ -29,12 +29,14 @@ class Method:
         values: the measure by the plan's seed.
         metric: that of the R matrices.
         rivals: the same of simple classifiers on the same kept outputs, by name, where every run has them.
+        labels: in whose words the R matrices are, where labels changed between their stages; see `Matrix.labels`.
     """
 
     name: str
     values: Mapping[int, float]
     metric: str = "accuracy"
     rivals: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    labels: frozenset[str] = frozenset()
 
     @property
     def beside(self) -> Iterator[Method]:
@@ -58,6 +60,7 @@ def read_method(folder: Path, measure: str, part: str) -> Method:
     where: dict[int, Path] = {}
     metrics: dict[str, Path] = {}
     rivals: dict[str, dict[int, float]] = {}
+    labels: set[str] = set()
     for run in finished_runs(folder):
         matrix = read_record(run / "matrix.json", Matrix)
         if matrix is None:
@@ -74,15 +77,22 @@ def read_method(folder: Path, measure: str, part: str) -> Method:
         for name, acc in _rival_values(run, matrix, part).items() if measure == "acc" else ():
             rivals.setdefault(name, {})[seed] = acc
         metrics.setdefault(matrix.metric, run)
+        labels |= set() if matrix.labels is None else {matrix.labels}
     if len(metrics) > 1:
         listed = " and ".join(f"{metric} in {run.name}" for metric, run in metrics.items())
         raise InputError(f"{folder}: R matrices of several metrics, {listed}; compare runs of one task")
     everywhere = {name: accs for name, accs in rivals.items() if accs.keys() == values.keys()}
-    return Method(str(folder), values, next(iter(metrics)), everywhere)
+    return Method(str(folder), values, next(iter(metrics)), everywhere, frozenset(labels))
 
 
 def _rival_values(run: Path, matrix: Matrix, part: str) -> dict[str, float]:
-    """Returns the ACC of each rival of a run's last stage; none where a stage of the R matrix has no such value."""
+    """Returns the ACC of each rival of a run's last stage; none where a stage of the R matrix has no such value.
+
+    None either where the labels changed between its stages: rivals are measured by all classes of the last one, and the
+    matrix by those that all of its stages tell apart.
+    """
+    if matrix.labels is not None:
+        return {}
     folder = run / "stages" / f"{len(matrix.stages):02d}-{matrix.stages[-1]}"
     metrics = read_record(folder / "metrics.json", StageMetrics) or StageMetrics()
     data = [read_record(path, StageData) for path in sorted((run / "stages").glob("*/data.json"))]
@@ -152,11 +162,18 @@ def _cells(method: Method, first: Method) -> list[str]:
 
 
 def caveat(methods: Sequence[Method]) -> str | None:
-    """Returns what a reader must know about p, or None."""
-    seeds = len(methods[0].values)
-    if seeds >= FEWEST_SEEDS:
-        return None
-    return (
-        f"with {seeds} seed{'s' if seeds > 1 else ''} p cannot be below {2 / 2**seeds:g}; {FEWEST_SEEDS} or more are "
-        f"needed for p < 0.05"
-    )
+    """Returns what a reader must know about p, and of runs in other words, a line each; None where there is nothing."""
+    seeds, lines = len(methods[0].values), []
+    if seeds < FEWEST_SEEDS:
+        lines.append(
+            f"with {seeds} seed{'s' if seeds > 1 else ''} p cannot be below {2 / 2**seeds:g}; {FEWEST_SEEDS} or more "
+            f"are needed for p < 0.05"
+        )
+    for method in methods:
+        lines += [
+            f"{method.name}: without its rivals, which are measured by other classes; its R matrix is {words}"
+            for words in sorted(method.labels)
+        ]
+    if len({method.labels for method in methods}) > 1:
+        lines.append("these R matrices are of other classes, so that their difference is not one of the methods alone")
+    return "\n".join(lines) or None

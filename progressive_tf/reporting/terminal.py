@@ -53,12 +53,12 @@ def measures_line(records: RunRecord) -> str:
     if records.matrix is None:
         return "ACC –  BWT –  FWT –  forgetting –"
     matrices = records.matrix.of_metrics
+    words = f"\n(the R matrix is {records.matrix.labels})" if records.matrix.labels else ""
     if len(matrices) == 1:
-        return measures_of(records.matrix)
+        return measures_of(records.matrix) + words
     widest = max(len(wording.metric_words(metric)) for metric in matrices)
-    return "\n".join(
-        f"{wording.metric_words(metric):{widest}}  {measures_of(matrix)}" for metric, matrix in matrices.items()
-    )
+    lines = [f"{wording.metric_words(metric):{widest}}  {measures_of(matrix)}" for metric, matrix in matrices.items()]
+    return "\n".join(lines) + words
 
 
 def measures_of(matrix: Matrix) -> str:

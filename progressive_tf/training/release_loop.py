@@ -44,7 +44,7 @@ def run_stages(run: Run, sweep: SweepStage | None, known: dict[str, Any]) -> Fin
             own = Clock()
             with own.measure("sweep"):
                 run = tuned(run, stage, sweep)
-            decision, seconds = _run_stage(run, stage, own), own.seconds
+            decision, seconds = _run_stage(run.at(stage), stage, own), own.seconds
             work = {kind: work.get(kind, 0.0) + seconds.get(kind, 0.0) for kind in {*work, *seconds}}
         elif (further := rows_behind(run, stage)) is not None:
             display.line(further)
@@ -60,7 +60,7 @@ def run_stages(run: Run, sweep: SweepStage | None, known: dict[str, Any]) -> Fin
                 display.line(f"{stage.name} was not released, so {', '.join(left)} does not start (on_hold: stop)")
             break
     if len(trained) >= folder.begun(folder.plan()):  # a smaller --stages only looks; the matrix of all stages stays
-        write_matrix(run, trained)
+        write_matrix(run.at(trained[-1]), trained)
     folder.log("finished", promoted=promoted, seconds=clock.to_json() | {f"stages_{key}": work[key] for key in work})
     return Finished(folder.path, promoted)
 
@@ -72,7 +72,7 @@ def _run_stage(run: Run, stage: StageRecord, clock: Clock) -> Decision:
     attempt.check()
     attempt.begin()
     run.features.forget_stale_prefixes()
-    if parent is None:
+    if parent is None and not run.number:
         with clock.measure("evaluate"):
             score(run, None, loaded=True)
     attempt.prepare(lambda depth: settle_rows(run, stage, parent, depth))

@@ -258,7 +258,7 @@ def earlier_rows(run: Run, parent: StageRecord | None) -> Wanted:
     return {
         (EARLIER, record.name): (run.source_of(record), rows[1])
         for record in run.released_until(parent)
-        if (rows := record.rows()) is not None and len(rows[1])
+        if (rows := run.rows(record)) is not None and len(rows[1])
     }
 
 

@@ -178,7 +178,7 @@ def _in_run(
         stage = loaded_run.stages[planned.index]
         if stage.rows() is not None:
             display.line(f"{stage.name} has begun in {run.path}: what is found here needs a new run, `train --fresh`")
-        return work(loaded_run, stage)
+        return work(loaded_run.at(stage), stage)
 
 
 def sweep_for_train(run: Run, stage: StageRecord) -> dict[str, object]:

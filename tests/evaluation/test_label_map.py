@@ -10,7 +10,7 @@ from progressive_tf.evaluation.answers.base import told_apart_by_both
 from progressive_tf.evaluation.answers.classes import ClassAnswers
 from progressive_tf.evaluation.costs import Costs
 from progressive_tf.evaluation.gate import Compared, judge
-from progressive_tf.evaluation.label_map import LabelMap
+from progressive_tf.evaluation.label_map import LabelMap, not_told_apart
 from progressive_tf.plan.gate_rule import GateRule
 
 BEFORE = ("fax", "pin", "refund", "chargeback", "transfer")
@@ -140,3 +140,26 @@ def test_it_is_said_in_one_line() -> None:
         "pin counts as security; chargeback counts as refund; in, out count as transfer on both sides; fax is retired, "
         "and the next best answer counts; rows of card, which it does not know, count as wrong"
     )
+
+
+def test_what_both_tell_apart() -> None:
+    changed = LabelMap(
+        ("a", "t", "b", "r"), ("m", "t1", "t2", "n"), {"a": ("m",), "t": ("t1", "t2"), "b": ("m",), "r": ()}
+    )
+    assert changed.told_apart == [([1], [1, 2]), ([0, 2], [0])]
+    assert changed.of_first(2).of == {"a": ("m",), "t": ("t1", "t2")}
+    assert (changed.of_first(1).known, changed.known) == (1, 3)
+    assert changed.of_known().after == ("m", "t1", "t2")
+    assert "n" in changed.compared_in_words().split("rows of ")[1]
+    assert "rows of" not in changed.of_known().compared_in_words()
+
+
+def test_what_some_of_several_lists_do_not_tell_apart() -> None:
+    first = LabelMap(("t", "u"), ("x", "y", "u", "c1", "c2"), {"t": ("x", "y"), "u": ("u",)})
+    second = LabelMap(("x", "z", "u", "c"), first.after, {"x": ("x",), "z": ("y",), "u": ("u",), "c": ("c1", "c2")})
+    assert not_told_apart([first]) == {"x": "t", "y": "t"}
+    wholes = not_told_apart([first, second])
+    assert wholes["x"] == wholes["y"]
+    assert wholes["c1"] == wholes["c2"] != wholes["x"]
+    assert "u" not in wholes
+    assert not_told_apart([]) == {}

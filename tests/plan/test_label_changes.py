@@ -54,7 +54,6 @@ def stages(*changed: dict[str, Any]) -> dict[str, Any]:
     ("changes", "said"),
     [
         ({"stages": [STAGE]}, r"stages\[0\].labels: is about the labels of a released version; set start: stable"),
-        (stages({"labels": None}, {"name": "two"}), r"stages\[1\].labels: labels change where a run starts"),
         (stages({}) | {"scenario": "class-incremental"}, r"scenario class-incremental has its classes from its stages"),
         (stages({"release": {"steps": [5, 100]}}), r"stages\[0\].release: a canary is watched"),
         (
@@ -63,7 +62,7 @@ def stages(*changed: dict[str, Any]) -> dict[str, Any]:
         ),
         (
             stages({}, {"name": "two", "labels": None, "adaptation": {"method": "slda"}}),
-            r"stages\[1\].adaptation: slda goes on with sums of the version's own classes",
+            r"stages\[1\].adaptation: slda goes on with sums of classes",
         ),
         (
             stages({}, {"name": "two", "labels": None, "data": {"stream": "more.jsonl"}}),
@@ -78,6 +77,65 @@ def stages(*changed: dict[str, Any]) -> dict[str, Any]:
 def test_plans_that_cannot_have_it(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         validate(tiny.raw_plan(**changes), "plan.yaml")
+
+
+def inside(**changes: Any) -> dict[str, Any]:
+    """Returns a plan of three stages, of which the second changes the labels; `changes` are the second's, too."""
+    second = STAGE | {"name": "two"} | changes
+    return {"stages": [STAGE | {"labels": None}, second, STAGE | {"name": "three", "labels": None}]}
+
+
+def test_labels_may_change_at_any_stage_of_a_run() -> None:
+    plan = validate(tiny.raw_plan(**inside()), "plan.yaml")
+    assert [stage.labels is not None for stage in plan.stages] == [False, True, False]
+    assert validate(tiny.raw_plan(**inside(retention={"average": {"kind": "ema"}})), "plan.yaml")
+
+
+@pytest.mark.parametrize(
+    ("stage", "changes", "said"),
+    [
+        (0, {"retention": {"average": {"kind": "ensemble"}}}, r"stages\[0\].retention.average: an ensemble adds up"),
+        (0, {"data": {"all": True, "wrong_labels": 0.1}}, r"stages\[0\].data.wrong_labels: gives rows other classes"),
+        (0, {"data": {"stream": "more.jsonl"}}, r"stages\[0\].data.stream: its rows are read one by one"),
+        (0, {"adaptation": {"method": "slda"}}, r"stages\[0\].adaptation: slda goes on with sums of classes"),
+        (1, {"retention": {"ewc": {}}}, r"stages\[1\].retention.ewc: holds each weight near"),
+        (2, {"retention": {"ewc": {}}}, r"stages\[2\].retention.ewc: .* stages\[1\].labels changes the columns"),
+        (1, {"retention": {"average": {"kind": "wise-ft"}}}, r"stages\[1\].retention.average: wise-ft mixes weights"),
+        (2, {"retention": {"average": {"kind": "soup"}}}, r"stages\[2\].retention.average: soup mixes weights"),
+        (1, {"optimizer": {"name": "adam", "carry_state": True}}, r"stages\[1\].optimizer.carry_state: the state bel"),
+        (1, {"release": {"steps": [5, 100]}}, r"stages\[1\].release: a canary is watched"),
+        (2, {"release": {"steps": [5, 100]}}, r"stages\[2\].release: a canary is watched"),
+    ],
+)
+def test_what_a_stage_beside_changed_labels_cannot_have(stage: int, changes: dict[str, Any], said: str) -> None:
+    plan = inside()
+    plan["stages"][stage] = plan["stages"][stage] | changes
+    with pytest.raises(InputError, match=said):
+        validate(tiny.raw_plan(**plan), "plan.yaml")
+
+
+@pytest.mark.parametrize("changes", [{"release": {"steps": [5, 100]}}, {"retention": {"average": {"kind": "wise-ft"}}}])
+def test_what_a_stage_before_the_change_still_has(changes: dict[str, Any]) -> None:
+    plan = inside()
+    plan["stages"][0] = plan["stages"][0] | changes
+    assert validate(tiny.raw_plan(**plan), "plan.yaml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"scenario": "class-incremental"}, r"stages\[1\].labels: scenario class-incremental has its classes from"),
+        ({"scenario": "task-incremental"}, r"stages\[1\].labels: scenario task-incremental has its classes from"),
+        ({"probes": {"take": 5}}, r"probes: are explained by what each stage starts from, too, and stages\[1\].labels"),
+        (
+            {"data": tiny.raw_plan()["data"] | {"labels": ["good", "negative"]}},
+            r"stages\[1\].labels: the classes follow from the rows of the stages before .*; drop data.labels",
+        ),
+    ],
+)
+def test_what_a_plan_beside_changed_labels_cannot_have(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        validate(tiny.raw_plan(**inside() | changes), "plan.yaml")
 
 
 def test_added_classes_may_begin_as_means_of_their_rows() -> None:

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from progressive_tf.errors import InputError
+from progressive_tf.evaluation.label_map import LabelMap
 from progressive_tf.plan.retention_methods import Distill, Lwf
 from progressive_tf.retention.soft_targets import SoftTargets, distill, logits_of, lwf, soft_target_loss
 
@@ -62,6 +63,33 @@ def test_distillation_finds_the_teachers_classes_by_name() -> None:
     assert found == pytest.approx(2 * float(soft_target_loss(tf.constant(TEACHER), tf.constant(STUDENT), 1.0)))
     with pytest.raises(InputError, match=r"distill.teacher: stable predicts unknown label 'z'"):
         distill(Distill(), network, ("a", "z"))
+
+
+# t was split into t1 and t2, a and b are m now, and r is no more.
+CHANGED = LabelMap(("a", "t", "b", "r"), ("m", "t1", "t2", "n"), {"a": ("m",), "t": ("t1", "t2"), "b": ("m",), "r": ()})
+
+
+def test_a_teacher_with_other_labels_is_followed_in_what_both_tell_apart() -> None:
+    network: Any = Network(("m", "t1", "t2", "n"))
+    said = np.array([[0.2, 0.4, 0.1, 0.3], [0.5, 0.1, 0.3, 0.1]])
+    penalty = distill(Distill(strength=2.0, temperature=1.0), network, CHANGED.before, CHANGED)
+    whole = np.array([[0.3, 0.4], [0.8, 0.1]])
+    apart = np.concatenate([whole[:, :1], whole[:, 1:] * (0.9, 0.1), np.ones((2, 1))], axis=1)
+    teacher, outputs = tf.constant(logits_of(said)), np.log(apart).astype(np.float32)
+    assert float(penalty(network, {"distill": teacher}, tf.constant(outputs))) == pytest.approx(0, abs=1e-6)
+    p, q = whole / whole.sum(axis=1, keepdims=True), np.array([[0.5, 0.5], [0.5, 0.5]])
+    even = np.log(np.array([[2, 1, 1, 9], [2, 1, 1, 9]])).astype(np.float32)
+    found = float(penalty(network, {"distill": teacher}, tf.constant(even)))
+    assert found == pytest.approx(2 * (p * np.log(p / q)).sum(axis=1).mean(), rel=1e-5)
+
+
+def test_lwf_keeps_no_parts_of_a_split_class_from_being_told_apart() -> None:
+    network: Any = Network(("m", "t1", "t2", "n"))
+    penalty = lwf(Lwf(), network, 3, CHANGED)
+    teacher = tf.constant(np.log([[0.6, 0.2, 0.2]]).astype(np.float32))
+    outputs = tf.constant(np.log([[0.6, 0.39, 0.01, 5.0]]).astype(np.float32))
+    assert float(penalty(network, {"lwf": teacher}, outputs)) == pytest.approx(0, abs=1e-6)
+    assert float(lwf(Lwf(), network, 3)(network, {"lwf": teacher}, outputs)) > 0.1
 
 
 def test_probabilities_become_logits_that_give_them_back() -> None:

@@ -80,3 +80,16 @@ def test_classes_that_go_together_are_merged_nearly_exactly() -> None:
     kernel, bias = changed_head(twice, BIAS, changed, lambda merged: ROWS)
     old = changed.probabilities(softmax((ROWS @ twice + BIAS).astype(np.float64), axis=1))
     assert softmax(ROWS @ kernel + bias, axis=1) == pytest.approx(old, abs=1e-3)
+
+
+def test_changes_that_follow_on_one_another_are_made_one_after_the_other() -> None:
+    said = softmax((ROWS @ KERNEL + BIAS).astype(np.float64), axis=1).mean(axis=0)
+    first = LabelMap(BEFORE, ("a", "b", "c", "d1", "d2", "e"), {one: (one,) for one in BEFORE} | {"d": ("d1", "d2")})
+    second = LabelMap(first.after, ("m", "b", "c", "d2", "e"), {one: (one,) for one in first.after})
+    second = LabelMap(second.before, second.after, {**second.of, "a": ("m",), "d1": ("m",)})
+    kernel, bias = changed_head(KERNEL, BIAS, first, not_asked)
+    in_turn = changed_head(kernel, bias, second, lambda merged: ROWS)
+    at_once = changed_head(KERNEL, BIAS, first.then(second), lambda merged: ROWS)
+    means = [softmax((ROWS @ one + other).astype(np.float64), axis=1)[:, 0].mean() for one, other in (in_turn, at_once)]
+    assert means[0] == pytest.approx(said[0] + said[3] / 2, abs=1e-6)
+    assert means[1] == pytest.approx(said[0] + said[3], abs=1e-6), "the part that went elsewhere is counted in"

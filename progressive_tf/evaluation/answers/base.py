@@ -101,6 +101,10 @@ class Answers(ABC):
         """Returns the answers in the classes that another model tells apart; as they are where it tells all apart."""
         return self
 
+    def in_wholes(self, wholes: Mapping[str, str]) -> Self:
+        """Returns the answers with labels that are not told apart as one; `wholes` has what they are together."""
+        return self
+
     @abstractmethod
     def take(self, rows: npt.ArrayLike) -> Self:
         """Returns the answers on some rows: indices or a boolean mask, in that order."""

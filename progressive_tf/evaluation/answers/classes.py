@@ -145,11 +145,14 @@ class ClassAnswers(Answers):
         return replace(self, known=None, rule=replace(self.rule, among=among))
 
     def told_apart_by(self, other: Answers) -> ClassAnswers:
-        """Returns the answers in classes that another model tells apart; a part of a whole counts as that.
+        """Returns the answers in classes that another model tells apart; a part of a whole counts as that."""
+        return self.in_wholes(other.wholes if isinstance(other, ClassAnswers) else {})
+
+    def in_wholes(self, wholes: Mapping[str, str]) -> ClassAnswers:
+        """Returns the answers with the parts of each whole as one class.
 
         What these do not tell apart themselves is then said of the wholes.
         """
-        wholes = other.wholes if isinstance(other, ClassAnswers) else {}
         if not wholes:
             return self
         names = [wholes.get(label, label) for label in self.labels]

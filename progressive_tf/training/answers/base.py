@@ -169,7 +169,14 @@ class Answering(ABC):
 
     # How it is given.
 
-    def predict(self, source: str, rows: np.ndarray, depth: int, cache: Cache) -> Answers:
+    def predict(
+        self,
+        source: str,
+        rows: np.ndarray,
+        depth: int,
+        cache: Cache,
+        before: tuple[AnswerRule, LabelMap] | None = None,
+    ) -> Answers:
         """Returns the answers to rows at the network's present weights, beside what is true.
 
         Args:
@@ -177,8 +184,13 @@ class Answering(ABC):
             rows: int64 [n] indices into it.
             depth: how many leading blocks are frozen.
             cache: how their outputs are kept.
+            before: see `predict_before`, where the network has earlier labels; None where it has those of now.
         """
-        answers = self.answer(source, rows, self.features.examples(source, rows, depth, cache))
+        examples = self.features.examples(source, rows, depth, cache)
+        if before is None:
+            answers = self.answer(source, rows, examples)
+        else:
+            answers = self.predict_before(source, rows, examples, before)
         return in_groups_of(answers, self.features.sources[source], rows)
 
     @abstractmethod
@@ -190,6 +202,19 @@ class Answering(ABC):
             rows: int64 [n] indices into it.
             examples: of these rows.
         """
+
+    def predict_before(
+        self, source: str, rows: np.ndarray, examples: Examples, read: tuple[AnswerRule, LabelMap]
+    ) -> Answers:
+        """Returns the answers at the weights of a stage whose labels were others, in those that there are now.
+
+        Args:
+            source: its name.
+            rows: int64 [n] indices into it.
+            examples: of these rows.
+            read: which answers the stage gives, and what became of its labels.
+        """
+        raise NotImplementedError(f"labels of {self.kind.name} do not change")
 
     # How it is saved.
 

@@ -186,6 +186,19 @@ class ClassAnswering(Answering):
         theirs = predict_exported(folder, raw, tasks)
         if changed is None:
             return self._answers(source, rows, theirs).by_rule(rule)
+        return self._changed(source, rows, theirs, (rule, changed))
+
+    def predict_before(
+        self, source: str, rows: np.ndarray, examples: Examples, read: tuple[AnswerRule, LabelMap]
+    ) -> ClassAnswers:
+        """Returns what the network says with earlier classes, in those of now; see `Answering.predict_before`."""
+        return self._changed(source, rows, self.features.probabilities(examples), read)
+
+    def _changed(
+        self, source: str, rows: np.ndarray, theirs: np.ndarray, read: tuple[AnswerRule, LabelMap]
+    ) -> ClassAnswers:
+        """Returns probabilities of earlier classes, [n, classes before], as answers in those of now."""
+        rule, changed = read
         own = changed.probabilities(theirs)
         said = changed.answers(rule.predicted(theirs, changed.before), own)
         answers = self._answers(source, rows, own).by_rule(replace(rule, costs=None))

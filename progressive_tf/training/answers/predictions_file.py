@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from progressive_tf.data.plan_data import PlanData
 from progressive_tf.evaluation.answer_rule import AnswerRule
 from progressive_tf.evaluation.answers.base import Answers
+from progressive_tf.evaluation.label_map import LabelMap
 from progressive_tf.files import atomic_path
 from progressive_tf.plan.methods import Cache
 from progressive_tf.training.answers.base import KEYS, Answering, Chunk, distinct_values, in_groups_of
@@ -54,12 +55,26 @@ def wanted_rows(data: PlanData) -> Wanted:
     return wanted
 
 
-def predict_rows(features: Features, wanted: Wanted, depth: int, cache: Cache) -> Scored:
-    """Scores rows at the network's present weights; a row wanted twice is computed once."""
+def predict_rows(
+    features: Features,
+    wanted: Wanted,
+    depth: int,
+    cache: Cache,
+    before: tuple[AnswerRule, LabelMap] | None = None,
+) -> Scored:
+    """Scores rows at the network's present weights; a row wanted twice is computed once.
+
+    Args:
+        features: of the network.
+        wanted: the rows.
+        depth: how many leading blocks are frozen.
+        cache: how their outputs are kept.
+        before: which answers are given and what became of its labels, where the network has earlier ones.
+    """
     predictions: dict[tuple[str, str], Answers] = {}
     for source in sorted({name for name, _ in wanted.values()}):
         rows = np.unique(np.concatenate([rows for name, rows in wanted.values() if name == source]))
-        answers = features.answering.predict(source, rows, depth, cache)
+        answers = features.answering.predict(source, rows, depth, cache, before)
         for key, (name, needed) in wanted.items():
             if name == source:
                 predictions[key] = answers.take(np.searchsorted(rows, needed))

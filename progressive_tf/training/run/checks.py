@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,11 +50,12 @@ def check_streams(plan: Plan, folder: Path, run: RunFolder | None) -> None:
 
 def check_rule_labels(plan: Plan, data: PlanData) -> None:
     """Raises InputError where a gate rule is about a label, or a type of entity, that the data has not."""
-    wholes = {} if data.classes.changed is None else data.classes.changed.wholes
     for index, stage in enumerate(plan.stages):
+        there = data.at(index)
+        wholes = _wholes_beside(data, index)
         for position, rule in enumerate(stage.gate):
             place = f"stages[{index}].gate[{position}].metric"
-            if index == 0 and rule.drop_allowed is not None and wholes:
+            if rule.drop_allowed is not None and wholes:
                 label = rule.metric.partition("/")[2]
                 if label in wholes:
                     raise InputError(
@@ -63,7 +64,19 @@ def check_rule_labels(plan: Plan, data: PlanData) -> None:
                     )
                 if label in wholes.values():
                     continue
-            check_metric_label(rule.metric, data, place, plan.kind.answers.label_word)
+            check_metric_label(rule.metric, there, place, plan.kind.answers.label_word)
+
+
+def _wholes_beside(data: PlanData, index: int) -> Mapping[str, str]:
+    """Returns the labels of a stage that what it starts from does not tell apart → what it calls them together."""
+    if not index:
+        changed = data.at(0).classes.changed
+    else:
+        lists = data.lists
+        number = 0 if lists is None else lists.number_of(index)
+        begins = lists is not None and number > 0 and lists.lists[number].begins == index
+        changed = lists.between(number - 1, number) if lists is not None and begins else None
+    return {} if changed is None else changed.wholes
 
 
 def check_rule_versions(plan: Plan, versions: ModelVersions, decided: Collection[int]) -> None:

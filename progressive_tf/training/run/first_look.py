@@ -11,6 +11,7 @@ from progressive_tf.display import Display
 from progressive_tf.errors import InputError
 from progressive_tf.files import cache_folder
 from progressive_tf.models.weights_files import check_model
+from progressive_tf.plan.label_changes import place_of
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.schema import Plan
 from progressive_tf.registry.label_lineage import LabelLineage
@@ -89,9 +90,14 @@ def check_bounds(plan: Plan) -> None:
     """Refuses a plan that has nothing to lie between.
 
     Raises:
-        InputError: it has one stage, or one whose rows come once.
+        InputError: it has one stage, or one whose rows come once, or whose labels are others.
     """
     for index, stage in enumerate(plan.stages):
+        if index and stage.labels is not None:
+            raise InputError(
+                f"--bounds: trains on the rows of all stages at once, and {place_of(index)} changes which classes "
+                f"these have; drop --bounds"
+            )
         if stage.data.stream is not None:
             raise InputError(
                 f"--bounds: trains every stage again, and the rows of stages[{index}].data.stream come once; drop it"

@@ -70,8 +70,29 @@ def load_start(version: Version, network: BlockModel, data: PlanData, seed: int)
         )
     if changed is not None:
         kernel, bias = network.head.dense.get_weights()
-        columns = changed_head(kernel, bias, changed, partial(_read_by_head, network, data))
+        name = data.stage_sources[0]
+        read = partial(read_rows, network, data, name, np.sort(data.parts[name].pool))
+        columns = changed_head(kernel, bias, changed, read)
         replace_classes(network, changed.after[: changed.known], *columns)
+
+
+def take_untrained_classes(network: BlockModel, labels: Sequence[str], place: str) -> None:
+    """Gives a network other classes in place of those it has, with weights that say nothing.
+
+    Args:
+        network: changed in place.
+        labels: class names in the order of the logits.
+        place: of the plan's section that changes them.
+
+    Raises:
+        InputError: the head of the network is not one dense layer.
+    """
+    if not network.has_linear_head:
+        raise InputError(
+            f"{place}: changes the columns of one dense layer, and the head of this network is another one "
+            f"({type(network.head).__name__}); drop it"
+        )
+    replace_classes(network, labels, *_untrained(network, len(labels)))
 
 
 def _untrained(network: BlockModel, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -79,10 +100,16 @@ def _untrained(network: BlockModel, classes: int) -> tuple[np.ndarray, np.ndarra
     return np.zeros((width, classes), np.float32), np.zeros(classes, np.float32)
 
 
-def _read_by_head(network: BlockModel, data: PlanData, merged: Sequence[str]) -> np.ndarray:
-    """Returns what the head reads of some training rows of merged classes, and of some others."""
-    name = data.stage_sources[0]
-    pool = np.sort(data.parts[name].pool)
+def read_rows(network: BlockModel, data: PlanData, name: str, pool: np.ndarray, merged: Sequence[str]) -> np.ndarray:
+    """Returns what the head reads of some rows of merged classes, and of some others, float32 [rows, width].
+
+    Args:
+        network: at the weights that read them.
+        data: every row of the plan.
+        name: of the source.
+        pool: int64, the rows to choose among.
+        merged: the classes.
+    """
     of_merged = np.isin(data.codes[name][pool], [data.labels.index(label) for label in merged])
     rows = np.concatenate([pool[of_merged][:MOST_TEXTS], pool[~of_merged][:MOST_TEXTS]])
     return embeddings(network, data.sources[name].inputs(rows))

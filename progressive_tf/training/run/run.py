@@ -12,13 +12,16 @@ import numpy as np
 
 from progressive_tf.adaptation.catalogue import adapt, merge_additions, restore_additions
 from progressive_tf.adaptation.moved_weights import MovedWeights
+from progressive_tf.data.class_space import UNKNOWN
 from progressive_tf.data.plan_data import PlanData
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError
+from progressive_tf.evaluation.label_map import LabelMap
 from progressive_tf.files import cache_folder, write_json
 from progressive_tf.models.block_model import BlockModel, assign_weights, read_weights, set_classes, weights_sha256
 from progressive_tf.models.precision import FLOAT32, built_for, set_precision
 from progressive_tf.models.preprocessing.column_statistics import ColumnStatistics
+from progressive_tf.plan.label_changes import PLACE, place_of
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.schema import Plan, Stage
 from progressive_tf.registry.store import Registry
@@ -38,6 +41,7 @@ from progressive_tf.training.run.checks import (
     check_unknown_inputs,
 )
 from progressive_tf.training.run.first_look import look
+from progressive_tf.training.run.label_views import LabelViews, take_changed_head
 from progressive_tf.training.run.network import (
     build_network,
     load_start,
@@ -46,10 +50,11 @@ from progressive_tf.training.run.network import (
     stage_statistics,
     start_from_prompt,
     start_statistics,
+    take_untrained_classes,
     use_statistics,
 )
 from progressive_tf.training.run.run_folder import RunFolder
-from progressive_tf.training.run.stage_record import StageRecord
+from progressive_tf.training.run.stage_record import Rows, StageRecord
 from progressive_tf.training.run.start import find_start
 
 
@@ -93,6 +98,8 @@ class Run:
         environment: code, packages and devices of this process.
         display: progress and remarks.
         releases: whether promoted stages become versions.
+        views: the rows in the words of each list of labels; None where all stages have one list.
+        number: in the words of which of them the run is.
     """
 
     folder: RunFolder
@@ -104,6 +111,56 @@ class Run:
     environment: dict[str, Any]
     display: Display
     releases: bool = True
+    views: LabelViews | None = None
+    number: int = 0
+
+    def at(self, stage: StageRecord | None) -> Run:
+        """Returns the run in the words of a stage; of the run's start, in those of the first stage.
+
+        Its rows and features are in these words, and `load` puts its network, whichever stage it loads, at classes of
+        that list.
+        """
+        if self.views is None:
+            return self
+        number = self.list_of(stage)
+        return replace(self, data=self.views.data[number], features=self.views.features[number], number=number)
+
+    def list_of(self, stage: StageRecord | None) -> int:
+        """Returns the number of the list of labels that a stage has, or the run's start."""
+        return 0 if self.views is None or stage is None else self.views.lists.number_of(stage.index)
+
+    def with_list_of(self, stage: StageRecord) -> Run:
+        """Returns the run in the words of a stage; where these are others its network has their classes, untrained.
+
+        Raises:
+            InputError: the head of the network is not one dense layer.
+        """
+        there = self.at(stage)
+        if there.number != self.number:
+            place = place_of(there.views.lists.lists[there.number].begins) if there.views is not None else PLACE
+            take_untrained_classes(self.network, there.data.labels, place)
+        return there
+
+    def changed_since(self, stage: StageRecord | None) -> LabelMap | None:
+        """Returns the map from the labels of a stage, or of the run's start, to those that the run is in the words of;
+        None where both have one list.
+        """
+        number = self.list_of(stage)
+        if self.views is None or number == self.number:
+            return None
+        changed = self.views.lists.between(number, self.number)
+        return changed.of_first(len(self.start.labels)) if stage is None else changed
+
+    def rows(self, stage: StageRecord) -> Rows | None:
+        """Returns the rows that a stage settled on, without those of classes that are no more in the run's words; None
+        before it has.
+        """
+        settled = stage.rows()
+        if settled is None or self.list_of(stage) == self.number:
+            return settled
+        codes = self.data.codes[self.source_of(stage)]
+        train, validation = (rows[codes[rows] != UNKNOWN] for rows in settled)
+        return train, validation
 
     @property
     def plan(self) -> Plan:
@@ -135,11 +192,14 @@ class Run:
     @contextmanager
     def shown_by(self, display: Display) -> Iterator[Run]:
         """Yields the run with another place for its progress and remarks, for as long as the block runs."""
-        self.features.display = display
+        every = (self.features,) if self.views is None else self.views.features
+        for features in every:
+            features.display = display
         try:
             yield replace(self, display=display)
         finally:
-            self.features.display = self.display
+            for features in every:
+                features.display = self.display
 
     @property
     def stages(self) -> list[StageRecord]:
@@ -166,8 +226,20 @@ class Run:
         return moved
 
     def load(self, stage: StageRecord | None) -> str:
-        """Puts the network at a trained stage's weights, or at the run's start; returns the hash of all weights."""
+        """Puts the network at a trained stage's weights, or at the run's start; returns the hash of all weights.
+
+        Where the labels have changed since, its head is changed to those that the run is in the words of, one list
+        after the other; classes that came with one of them have no output yet.
+        """
+        number = self.list_of(stage)
+        if self.views is not None and number != self.number:
+            base_sha256 = self.at(stage).load(stage)
+            for later in range(number + 1, self.number + 1):
+                base_sha256 = self._changed(self.views, later, base_sha256)
+            return base_sha256
         if stage is None:
+            if self.views is not None and self.network.labels[: len(self.start.labels)] != self.start.labels:
+                take_untrained_classes(self.network, self.start.labels, PLACE)
             set_classes(
                 self.network, self.start.labels, self.data.classes.label_tasks[: len(self.start.labels)], self.plan.seed
             )
@@ -181,6 +253,15 @@ class Run:
         base_sha256 = self.load(None if started_here else self.parent(stage))
         self._prepare(stage)
         return load_checkpoint(stage.folder, self.network, base_sha256)
+
+    def _changed(self, views: LabelViews, number: int, base_sha256: str) -> str:
+        """Changes the head of the network from one list to the next; returns the hash of all weights then."""
+        one = views.lists.lists[number]
+        folder = self.folder.stage(one.begins, self.plan.stages[one.begins].name)
+        kept = folder / "heads" / f"{base_sha256[:16]}.safetensors"
+        changed = views.lists.between(number - 1, number).of_first(len(self.network.labels))
+        take_changed_head(self.network, views.data[number], one.begins, changed, kept)
+        return weights_sha256(self.network.named_weights())
 
     def statistics(self, stage: StageRecord | None) -> ColumnStatistics | None:
         """Returns what a stage's preprocessing knows about a table's columns; None where the data is no table.
@@ -203,6 +284,9 @@ class Run:
 
     def known(self, stage: StageRecord | None) -> int:
         """Returns how many of the classes the network has outputs for after a stage; for the run's start, then."""
+        changed = self.changed_since(stage)
+        if changed is not None:
+            return changed.known
         return len(self.start.labels) if stage is None else self.data.classes.known[stage.index]
 
     def frozen_depth(self, stage: StageRecord | None) -> int:
@@ -285,15 +369,15 @@ def load_run(
     version = find_start(plan, versions, earlier["start"]["version"] if earlier else None)
     statistics = start_statistics(data, version)
     with built_for(hardware.precision):
-        network = build_network(loaded, data, statistics)
+        network = build_network(loaded, data.at(0), statistics)
     set_precision(network, FLOAT32)  # whenever it is not being trained
     check_unknown_inputs(plan, data, network)
     if earlier is not None:
         check_registry(folder, earlier, registry)
         check_sources(folder, earlier, data)
     if version is not None:
-        load_start(version, network, data, plan.seed)
-    start_from_prompt(network, plan, data)
+        load_start(version, network, data.at(0), plan.seed)
+    start_from_prompt(network, plan, data.at(0))
     start = Start(
         weights=read_weights(network.named_weights()),
         additions=network.additions(),
@@ -318,8 +402,15 @@ def load_run(
         }
         | ({} if data.labels_file is None else {"labels_file": data.labels_file.to_json()}),
     )
-    features = Features(network, data.sources, data.classes, display, cache_folder() / "prefix")
-    run = Run(folder, loaded, data, start, features, versions, environment, display)
+
+    def features_of(rows: PlanData) -> Features:
+        return Features(network, rows.sources, rows.classes, display, cache_folder() / "prefix")
+
+    every = tuple(map(features_of, data.views or (data,)))
+    views = None if data.lists is None else LabelViews(data.lists, data.views, every)
+    number = len(every) - 1
+    run = Run(folder, loaded, data, start, every[-1], versions, environment, display, views=views, number=number)
+    features = every[-1]
     features.answering.check(plan, data)
     return replace(run, start=replace(start, depth=_check_stages(run)))
 
@@ -331,9 +422,11 @@ def _check_stages(run: Run) -> int:
         InputError: what a stage asks of the network or of what the stages before it leave, or a cache that cannot be
             written.
     """
+    run = run.at(None)
     start_depth = run.adapt(0)[-1].frozen_depth
     run.load(None)
     for record in run.stages:
+        run = run.with_list_of(record)
         if record.decision is not None and not run.is_released(record):
             continue  # later stages do not start from it
         stage = run.settings(record)
@@ -345,5 +438,5 @@ def _check_stages(run: Run) -> int:
         if record.index:
             check_retention(stage, place, inherited, moved[-1])
         merge_additions(run.network)
-    run.load(None)
+    run.at(None).load(None)
     return start_depth

@@ -27,6 +27,17 @@ def asked(run: Run, version: Version, wanted: Wanted, changed: LabelMap | None =
     return Scored(answers, wanted, {name: run.data.sources[name].keys for name, _ in wanted.values()})
 
 
+def changed_since_version(run: Run, version: Version) -> LabelMap | None:
+    """Returns what became of the labels of a version, of this run or an ancestor of what it starts from.
+
+    None where nothing did, or the version is neither.
+    """
+    if version.run != run.folder.name:
+        return changed_since(run, version.number)
+    record = next((one for one in run.with_candidates(run.stages) if one.name == version.stage), None)
+    return None if record is None else run.changed_since(record)
+
+
 def changed_since(run: Run, number: int) -> LabelMap | None:
     """Returns what became of the labels of an ancestor of the version that a run starts from, or of that itself.
 

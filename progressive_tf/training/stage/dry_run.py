@@ -17,6 +17,7 @@ from progressive_tf.data.source import Source
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import BlockModel, NamedWeight, State, named_weights
 from progressive_tf.models.t5.t5_blocks import TARGET
+from progressive_tf.plan.label_changes import place_of
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.schema import Stage
 from progressive_tf.registry.store import Registry
@@ -28,7 +29,13 @@ from progressive_tf.training.fitting.fit import phase_optimizer
 from progressive_tf.training.fitting.phases import Phase, phases_of
 from progressive_tf.training.prefix.identity import storing_pays
 from progressive_tf.training.run.first_look import look
-from progressive_tf.training.run.network import build_network, load_start, prepare_for_stage, start_statistics
+from progressive_tf.training.run.network import (
+    build_network,
+    load_start,
+    prepare_for_stage,
+    start_statistics,
+    take_untrained_classes,
+)
 from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import StageRecord
 from progressive_tf.training.run.start import find_start
@@ -52,12 +59,14 @@ def stage_blocks(loaded: LoadedPlan, registry: Path, data: PlanData | None = Non
     data = data or look(loaded, registry)
     hardware.prepare()
     start = find_start(plan, Registry(registry).model(plan.name))
-    network = build_network(loaded, data, start_statistics(data, start))
+    network = build_network(loaded, data.at(0), start_statistics(data, start))
     if start is not None:
-        load_start(start, network, data, plan.seed)
+        load_start(start, network, data.at(0), plan.seed)
     for index, stage in enumerate(plan.stages):
-        source = data.sources[data.stage_sources[index]]
-        prepare_for_stage(network, plan, data, index)
+        source, there = data.sources[data.stage_sources[index]], data.at(index)
+        if index and there is not data.at(index - 1):
+            take_untrained_classes(network, there.labels, place_of(index))
+        prepare_for_stage(network, plan, there, index)
         rows = data.stages[index].train
         if not len(rows):  # of a stream none is known
             rows = data.slices[data.slice_of[index]].gate

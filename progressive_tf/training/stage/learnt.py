@@ -9,7 +9,7 @@ from progressive_tf.training.fitting.locations import stream_keys_file
 from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import StageRecord
 from progressive_tf.training.run.start import learnt_by_version
-from progressive_tf.training.stage.rows_so_far import rows_so_far
+from progressive_tf.training.stage.rows_so_far import rows_of
 
 NONE = np.empty(0, np.uint64)
 
@@ -23,7 +23,8 @@ def learnt_by(run: Run, stage: StageRecord) -> Learnt:
         data = None if record.rows() is None else record.data()
         learnt = 0 if data is None or data.stream is None else data.train or 0
         is_whole &= len(keys[-1]) >= learnt  # else a part was learnt in an earlier release
-    so_far = rows_so_far(run, stage, parent)
+    records = [stage, *reversed(run.released_until(parent))]
+    so_far = [rows for record in records for rows in rows_of(run.at(record), record)]
     keys += [run.data.sources[rows.source].keys[rows.train] for rows in so_far]
     validation = [NONE, *(run.data.sources[rows.source].keys[rows.validation] for rows in so_far)]
     if run.start.version is not None:

@@ -181,8 +181,8 @@ class Attempt:
         answering, metric = run.features.answering, run.plan.kind.answers.matrix_metric
         asked = {}
         for record in run.released_until(parent):
-            settled = record.rows()
-            if settled is not None:
+            settled = run.rows(record)
+            if settled is not None and len(settled[1]):
                 source, rows = run.source_of(record), settled[1][:MOST_MEASURED]
                 asked[record.name] = source, rows, run.features.examples(source, rows, depth, cache)
         if not asked:

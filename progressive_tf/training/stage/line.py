@@ -141,7 +141,9 @@ def _asked(run: Run, reference: Reference, wanted: Wanted, view: View) -> Baseli
         return _of_stage(run, reference, version.stage, view)
     name = f"version {reference}"
     if reference == run.start.version:
-        return Baseline(reference, name, view(score(run, None)))
+        changed = run.data.classes.changed
+        labels = None if changed is None else changed.compared_in_words()
+        return Baseline(reference, name, view(score(run, None)), labels=labels)
     path = run.folder.path / "versions" / f"{reference}.parquet"
     if missing_keys(path, wanted):
         run.display.line(f"asking {name}, which another run released")
@@ -160,7 +162,9 @@ def _asked(run: Run, reference: Reference, wanted: Wanted, view: View) -> Baseli
 def _of_stage(run: Run, reference: Reference, name: str, view: View) -> Baseline:
     record = next(record for record in run.with_candidates(run.stages) if record.name == name)
     number = f" (version {reference})" if isinstance(reference, int) else ""
-    return Baseline(reference, f"stage {name}{number}", view(score(run, record)))
+    changed = run.changed_since(record)
+    labels = None if changed is None else changed.compared_in_words()
+    return Baseline(reference, f"stage {name}{number}", view(score(run, record)), labels=labels)
 
 
 def _reference(run: Run, record: StageRecord) -> Reference:

@@ -166,11 +166,13 @@ def _releases(run: Run, waiting: list[StageRecord]) -> Iterator[_Release]:
 
     Of stages that differ in nothing but their weights and classes, the first is enough: see `_Release.form`.
     """
+    run = run.at(None)
     run.load(None)
     names = {stage.name for stage in waiting}
     for stage in run.stages:
         if stage.decision is not None and not run.is_released(stage):
             continue  # later stages do not start from it
+        run = run.with_list_of(stage)
         run.adapt(stage.index)
         merge_additions(run.network)
         if stage.name in names:
@@ -179,7 +181,7 @@ def _releases(run: Run, waiting: list[StageRecord]) -> Iterator[_Release]:
             average = run.settings(stage).retention.average
             yield _Release(run, stage, stage.index > 0 and isinstance(average, EnsembleAverage))
             restore_additions(run.network, separate)
-    run.load(None)
+    run.at(None).load(None)
 
 
 def _takes(signature: Any, given: dict[str, tf.Tensor]) -> bool:
@@ -201,7 +203,7 @@ def tuned(run: Run, stage: StageRecord, sweep: SweepStage | None) -> Run:
         return run
     if sweep is None:
         raise InputError(f"stages[{stage.index}].tune: a sweep is needed before this stage; run it with `train`")
-    change = sweep(run, stage)
+    change = sweep(run.at(stage), stage)
     write_json(stage.folder / TUNED_FILE, change)
     run = run.with_plan(with_change(run.plan, stage.index, change))
     check_release(run)  # it may add to the network what no stage had before

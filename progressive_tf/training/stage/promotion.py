@@ -14,6 +14,7 @@ from progressive_tf.errors import InputError
 from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.decision import Decision
 from progressive_tf.evaluation.gate import Compared, ReasonsKept, judge
+from progressive_tf.evaluation.label_map import LabelMap
 from progressive_tf.files import read_json, sha256_json, write_json
 from progressive_tf.models.block_model import BlockModel, weights_sha256
 from progressive_tf.plan.gate_rule import GateRule
@@ -172,6 +173,7 @@ def export_stage(path: Path, stage: str) -> StagedVersion:
     stage_record = next((record for record in run.with_candidates(run.stages) if record.name == stage), None)
     if stage_record is None or not stage_record.is_trained or stage_record.decision is None:
         raise InputError(f"{path}: stage {stage} has not been trained and judged; run the plan first")
+    run = run.at(stage_record)
     run.load(stage_record)
     return _staged(run, stage_record, stage_record.decision)
 
@@ -198,7 +200,7 @@ def _judge(
     data, current = run.data, run.data.slice_of[stage.index]
     parent = run.parent(stage)
     previous = [*run.plan.data.earlier, *(data.slice_of[record.index] for record in run.released_until(parent))]
-    previous = list(dict.fromkeys(previous))
+    previous = [name for name in dict.fromkeys(previous) if name in data.slices]  # its classes may be no more
     beside_version = of_another_run or (parent is None and run.start.version is not None)
     if beside_version and current not in previous:
         previous.append(current)
@@ -232,12 +234,17 @@ def _judge(
     )
     first, _ = remembered(run, stage, other)
     best = decision.best or carried(run, stage, other)
-    changed = data.classes.changed if parent is None and not of_another_run else None
-    read = {} if changed is None else {f"version {run.start.version}": changed.compared_in_words()}
+    changed = None if of_another_run or baseline is None else _changed_since(run, parent)
+    read = {} if changed is None else {str(baseline_name(run, stage)): changed.compared_in_words()}
     older = (one for one in (line.first, *line.best, *line.others.values()) if one is not None)
     read |= {one.name: one.labels for one in older if one.labels is not None}
     labels = "; and ".join(f"{name}: {words}" for name, words in read.items()) or None
     return replace(decision, first=last if first is None else first, best=best, labels=labels)
+
+
+def _changed_since(run: Run, parent: StageRecord | None) -> LabelMap | None:
+    """Returns what became of the labels of the stage, or the version, that another starts from; None: nothing."""
+    return run.data.classes.changed if parent is None else run.changed_since(parent)
 
 
 def _rules(run: Run, stage: StageRecord, of_another_run: bool) -> list[GateRule]:
@@ -307,17 +314,25 @@ def _staged(run: Run, stage: StageRecord, decision: Decision) -> StagedVersion:
         normalize_labels=run.plan.data.normalize_labels,
         abstain=abstention_facts(stage),
         costs=None if run.data.classes.costs is None else run.data.classes.costs.to_json(),
-        labels_before=_labels_before(run),
+        labels_before=_labels_before(run, stage),
         labels_file=None if run.data.labels_file is None else run.data.labels_file.to_json(),
     )
 
 
-def _labels_before(run: Run) -> dict[str, Any] | None:
-    """Returns what became of the labels of the version that a run starts from, as a manifest has it; None: nothing."""
-    changed = run.data.classes.changed
-    if changed is None:
+def _labels_before(run: Run, stage: StageRecord) -> dict[str, Any] | None:
+    """Returns what became of the labels of the nearest version before a stage that had others, as a manifest has it:
+    of an earlier stage, or what the run starts from; None where none had others.
+    """
+    before = run.parent(stage)
+    while before is not None and run.list_of(before) == run.number:
+        before = run.parent(before)
+    changed, number = _changed_since(run, before), run.start.version
+    if before is not None:
+        version = run.versions.version_of_stage(run.folder.name, before.name)
+        number = None if version is None else version.number
+    if changed is None or number is None:
         return None
-    return {"version": run.start.version, "labels": {old: list(news) for old, news in changed.of.items()}}
+    return {"version": number, "labels": {old: list(news) for old, news in changed.of.items()}}
 
 
 def _export(run: Run, stage: StageRecord, folder: Path, others: list[tuple[BlockModel, float]]) -> None:

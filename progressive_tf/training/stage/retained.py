@@ -13,9 +13,11 @@ import numpy as np
 
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.data.batching import fixed_batches
-from progressive_tf.errors import InputError, ProgressiveError, listed
+from progressive_tf.errors import InputError, ProgressiveError, listed, unknown_name
+from progressive_tf.evaluation.label_map import LabelMap
 from progressive_tf.files import read_json, write_json
 from progressive_tf.models.block_model import BlockModel, NamedWeight, read_weights
+from progressive_tf.plan.metric_names import CLASSES
 from progressive_tf.plan.retention_methods import Distill, Ewc, Replay
 from progressive_tf.plan.schema import Stage
 from progressive_tf.retention.ewc import Consolidated, EwcPenalty, Measured, fisher_information
@@ -29,6 +31,7 @@ from progressive_tf.training.fitting.stage_model import Penalty
 from progressive_tf.training.run.checks import check_teacher, find_teacher
 from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import StageRecord
+from progressive_tf.training.stage.asking import changed_since_version
 from progressive_tf.training.stage.replay_buffer import SourceRows, choose_buffer, read_buffer
 
 FOLDER = "retention"
@@ -46,6 +49,8 @@ class Retained:
         known: how many classes the model before the stage had.
         teachers: logits for the stage's training rows and then the replayed ones, float32 [n, columns], by method.
         teacher_labels: the classes of the logits of method distill.
+        teacher_changed: what became of these since; None where they are called alike.
+        changed: what became of the labels of the model before the stage inside the run; None: nothing.
         facts: what metrics.json says about each method.
     """
 
@@ -54,6 +59,8 @@ class Retained:
     known: int = 0
     teachers: Arrays = field(default_factory=dict)
     teacher_labels: tuple[str, ...] = ()
+    teacher_changed: LabelMap | None = None
+    changed: LabelMap | None = None
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def penalties(self, stage: Stage, network: BlockModel) -> list[Penalty]:
@@ -68,15 +75,31 @@ class Retained:
         if settings.ewc is not None and self.consolidated is not None:
             terms.append(EwcPenalty(network, self.consolidated, settings.ewc.strength))
         if settings.lwf is not None and LWF in self.teachers:
-            terms.append(lwf(settings.lwf, network, self.known))
+            terms.append(lwf(settings.lwf, network, self.known, self.changed))
         if settings.distill is not None and DISTILL in self.teachers:
-            terms.append(distill(settings.distill, network, self.teacher_labels))
+            terms.append(distill(settings.distill, network, self.teacher_labels, self.teacher_changed))
         return terms
 
 
 def check_taught(run: Run, stage: StageRecord) -> None:
     """Raises InputError where a stage's teacher is not there, before the stage counts as begun."""
-    check_teacher(run.settings(stage), f"stages[{stage.index}]", run.versions, run.loaded.folder)
+    place, settings = f"stages[{stage.index}]", run.settings(stage)
+    check_teacher(settings, place, run.versions, run.loaded.folder)
+    if settings.retention.distill is None or run.network.answers != CLASSES.name or run.data.classes.grow:
+        return
+    folder, labels = find_teacher(settings.retention.distill, run.versions, run.loaded.folder)
+    strange = [label for label in labels if label not in run.data.labels]
+    if strange and misfit(folder, run.network) is None and _teacher_changed(run, settings.retention.distill) is None:
+        raise InputError(
+            f"{place}.retention.distill.teacher: {settings.retention.distill.teacher} predicts "
+            f"{unknown_name('label', strange[0], run.data.labels)}"
+        )
+
+
+def _teacher_changed(run: Run, settings: Distill) -> LabelMap | None:
+    """Returns what became of the labels of a teacher; None where nothing is known to have."""
+    number = run.versions.aliases().get("stable") if settings.teacher == "stable" else settings.teacher
+    return changed_since_version(run, run.versions.version(number)) if isinstance(number, int) else None
 
 
 def prepare_retention(
@@ -115,7 +138,7 @@ class _Preparation:
         has_model = self.parent is not None or self.run.start.version is not None
         facts: dict[str, dict[str, Any]] = {}
         replayed: tuple[SourceRows, ...] = ()
-        consolidated, teacher_labels = None, ()
+        consolidated, teacher_labels, teacher_changed = None, (), None
         teachers: Arrays = {}
         if retention.replay is not None and (self.ancestors or self.run.data.earlier.trained):
             with self._timed("replay", facts) as entry:
@@ -137,10 +160,15 @@ class _Preparation:
             with self._timed("distill", facts) as entry:
                 teachers[DISTILL], metadata = self._kept(DISTILL, lambda: self._taught(settings, everything))
                 teacher_labels = tuple(metadata["labels"])
+                became = metadata.get("became")
+                teacher_changed = None if became is None else LabelMap.of_json(became, self.run.data.labels)
                 entry["rows"], entry["bytes"] = len(teachers[DISTILL]), teachers[DISTILL].nbytes
                 entry["teacher"] = metadata["teacher"]
         known = self.run.known(self.parent)
-        return Retained(replayed, consolidated, known, teachers, teacher_labels, facts)
+        changed = None if self.parent is None else self.run.changed_since(self.parent)
+        return Retained(
+            replayed, consolidated, known, teachers, teacher_labels, teacher_changed, changed=changed, facts=facts
+        )
 
     @contextmanager
     def _timed(self, name: str, facts: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -173,7 +201,7 @@ class _Preparation:
             }
             for record in self.ancestors:
                 name = data.stage_sources[record.index]
-                earlier[name] = np.union1d(earlier.get(name, self.rows[:0]), _training_rows(record))
+                earlier[name] = np.union1d(earlier.get(name, self.rows[:0]), self._readable(record))
             if self.source in earlier:
                 earlier[self.source] = np.setdiff1d(earlier[self.source], self.rows)
             known = sum(map(len, earlier.values()))
@@ -190,6 +218,17 @@ class _Preparation:
                 f"{self.stage.name}: replays {kept:,} of {learnt_before:,} rows that were learnt before"
             )
         return replayed
+
+    def _readable(self, record: StageRecord) -> np.ndarray:
+        """Returns the training rows of an earlier stage that are of a class of this one; says how many are not."""
+        trained, settled = _training_rows(record), self.run.rows(record)
+        kept = trained if settled is None else settled[0]
+        if len(kept) < len(trained):
+            self.run.display.line(
+                f"{self.stage.name}: {len(trained) - len(kept):,} of {len(trained):,} rows of {record.name} are not "
+                f"replayed: their classes were split or retired since"
+            )
+        return kept
 
     def _consolidated(self, settings: Ewc) -> Consolidated:
         path = self._file("ewc.safetensors")
@@ -274,7 +313,11 @@ class _Preparation:
             )
             for part in parts
         ]
-        return logits_of(np.concatenate(probabilities)), {"labels": labels, "teacher": str(settings.teacher)}
+        facts: dict[str, Any] = {"labels": labels, "teacher": str(settings.teacher)}
+        changed = _teacher_changed(self.run, settings)
+        if changed is not None:
+            facts["became"] = {old: list(news) for old, news in changed.of.items()}
+        return logits_of(np.concatenate(probabilities)), facts
 
 
 def _training_rows(record: StageRecord) -> np.ndarray:

@@ -57,7 +57,7 @@ def validation_answers(run: Run, stage: StageRecord, parent: StageRecord | None,
 
 def rows_of(run: Run, record: StageRecord) -> Iterator[LabelledRows]:
     """Yields the rows that a stage trains on, of one source after the other."""
-    data, settled = run.data, record.rows()
+    data, settled = run.data, run.rows(record)
     if settled is None:
         return
     further = {name: (rows.train, rows.validation) for name, rows in data.further.items()}

@@ -99,7 +99,7 @@ def find_rows(run: Run, stage: StageRecord, frozen_depth: int) -> tuple[QualityR
                 else lambda wanted: run.features.embeddings(name, wanted, frozen_depth, cache),
                 derive_seed(plan.seed, "label-noise", stage.name),
             ),
-            expected=_classes_in(source, rows) if data.classes.grow else None,
+            expected=_classes_in(source, rows) if data.classes.grow else data.labels if run.number else None,
         )
     except InputError as error:
         raise InputError(f"stage {stage.name}: {error}") from None

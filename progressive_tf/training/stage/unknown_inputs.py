@@ -62,7 +62,8 @@ def unknown_facts(
     validation = scoring.rows((rows.source, rows.validation) for rows in rows_so_far(run, stage, parent))[asked.score]
     threshold = quantile_above(validation.values, asked.flagged)
     save_score(unknown_file(stage.folder), arrays, threshold)
-    slices = [run.data.slices[run.data.slice_of[record.index]] for record in (*run.released_until(parent), stage)]
+    names = [run.data.slice_of[record.index] for record in (*run.released_until(parent), stage)]
+    slices = [run.data.slices[name] for name in names if name in run.data.slices]
     gate, test = (scoring.rows((part.source, getattr(part, name)) for part in slices) for name in ("gate", "test"))
     known, unknown = test if len(test[asked.score].values) else gate, run.data.unknown
     others = {} if unknown is None else scoring.rows([(unknown.name, unknown.rows)])
