@@ -163,6 +163,7 @@ def serve(
 ) -> None:
     """Serve a model's stable version over REST, and gRPC if asked to, its canary to part of the callers."""
     need_extra("serve", "fastapi", "uvicorn", "httptools", "anyio", "prometheus_client")
+    _check_free("--port", host, port)
     if grpc_port is not None:
         need_extra("serve", "grpc", "tensorflow_serving")
         _check_free("--grpc-port", host, grpc_port)
@@ -175,6 +176,11 @@ def serve(
     versions = Registry(registry, keys=Keys.read(key, trusted_key, remembered)).existing_model(model)
     predict_token = _token("--token-file", token_file, TOKEN_VARIABLE)
     release_token = _token("--release-token-file", release_token_file, RELEASE_TOKEN_VARIABLE)
+    callers_own, operators_own = (
+        token if isinstance(token, str | None) else token.token for token in (predict_token, release_token)
+    )
+    if callers_own is not None and callers_own == operators_own:
+        raise InputError("callers and operators have the same token, so that every caller could release; give them two")
     hook = None if redact is None else _function(redact)
 
     from progressive_tf.logs import set_up_logging
@@ -222,7 +228,7 @@ def serve(
     operation = Operation(is_json, open_metrics, drain_seconds)
     application = make_app(served, limits, metrics, request_log, tokens, callers, label_before, grpc_at, operation)
     # Without a configuration of its own its lines go where all others do.
-    logging: dict[str, Any] = {"log_config": None, "log_level": "info"} if is_json else {"access_log": verbose}
+    logging: dict[str, Any] = {"log_config": None, "log_level": "info"} if is_json else {}
     uvicorn.run(
         application,
         host=host,
@@ -230,6 +236,7 @@ def serve(
         http=limited(Rules.of(limits)),
         # Not before the last request under way has had its time.
         timeout_graceful_shutdown=math.ceil(max_seconds) + 5,
+        access_log=verbose and not is_json,  # whose lines have queries
         **logging,
     )
 
@@ -249,11 +256,18 @@ def _token(flag: str, file: Path | None, variable: str) -> str | TokenFile | Non
     """Returns the token in a file, or in the environment.
 
     Raises:
-        InputError: the file cannot be read, or has none.
+        InputError: the file cannot be read, or has none that a header can have.
     """
-    from progressive_tf.serving.tokens import TokenFile
+    from progressive_tf.serving.tokens import TokenFile, usable_token
 
-    return os.environ.get(variable) or None if file is None else TokenFile(flag, file)
+    if file is not None:
+        return TokenFile(flag, file)
+    given = os.environ.get(variable, "").strip()
+    return usable_token(given, variable) if given else None
+
+
+def _written(token: str | TokenFile | None) -> str | None:
+    return token if token is None or isinstance(token, str) else token.token
 
 
 def _function(place: str) -> Callable[..., Any]:

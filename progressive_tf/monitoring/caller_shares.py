@@ -23,15 +23,15 @@ def shared_out(
     Args:
         rows: all of them.
         columns: what they are called.
-        most: of the rows, by one caller, in (0, 1]; where there are too few callers for that, as much as each would
-            have if all had the same.
+        most: of the rows that are returned, by one caller, in (0, 1]; where there are too few callers for that, as much
+            as each would have if all had the same.
     """
     by_caller = defaultdict[str, list[dict[str, Any]]](list)
     for row in rows:
         by_caller[row[columns.caller]].append(row)
     if not rows:
         return rows, []
-    allowed = max(1, int(len(rows) * max(most, 1 / len(by_caller))))
+    allowed = _allowed([len(own) for own in by_caller.values()], max(most, 1 / len(by_caller)))
     ordered = sorted(by_caller.items(), key=lambda item: (-len(item[1]), item[0]))
     dropped, lines = set[str](), list[str]()
     for caller, own in ordered:
@@ -43,3 +43,13 @@ def shared_out(
         return rows, [f"{caller}: {len(own)} of {len(rows)} rows, the most of one of {len(by_caller)} callers"]
     more = [] if len(lines) <= _MOST_SHOWN else [f"{len(lines) - _MOST_SHOWN} more callers likewise"]
     return [row for row in rows if row[columns.id] not in dropped], [*lines[:_MOST_SHOWN], *more]
+
+
+def _allowed(counts: list[int], share: float) -> int:
+    """Returns the most rows of one caller that are no more than a share of all that are kept then, at least one."""
+    allowed = sum(counts)
+    while True:
+        fewer = max(1, int(share * sum(min(count, allowed) for count in counts) + 1e-9))
+        if fewer >= allowed:
+            return allowed
+        allowed = fewer

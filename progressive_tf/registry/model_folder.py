@@ -89,7 +89,10 @@ class ModelFolder:
             return Signed(entries)
         found = signatures.signed_part(self.name, entries, all_signatures, self.keys)
         if seen is not None:
-            signatures.remember(seen, found.entries)
+            try:
+                signatures.remember(seen, found.entries)
+            except OSError as error:  # a disk that is full keeps nobody from reading
+                _tell(f"{seen.file} cannot be written ({error.strerror}); after a restart an older state is not known")
         return found
 
     @property

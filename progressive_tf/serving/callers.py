@@ -32,9 +32,9 @@ class Callers:
 
         Raises Refusal, 400, where the body's key counts and is no string.
         """
-        given = _as_in_a_body(request.headers.get(KEY_HEADER, ""))
+        given = _as_in_a_body(request.headers.get(KEY_HEADER, "")).strip(" \t")
         if not given and not self.by_header_alone:
-            given = (caller_key(body) or "").strip(" \t")  # as a header has none around it
+            given = (caller_key(body) or "").strip(" \t")
         if given:
             return given, caller_number(given)
         address = request.client.host if request.client else ""

@@ -35,6 +35,7 @@ class KeptInputs:
         self.redact = redact
         self._metrics = metrics
         self._under_way: Future[Mapping[str, Any] | None] | None = None
+        self._said = ""  # of the hook, since it last did what it should
 
     def kept(self, instance: Instance, said: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Returns an instance and what was written for it, as may be kept; None for nothing."""
@@ -54,12 +55,16 @@ class KeptInputs:
         self._under_way = answer
         threading.Thread(target=self._ask, args=(values, answer), name="redact", daemon=True).start()
         try:
-            return answer.result(HOOK_SECONDS)
+            kept = answer.result(HOOK_SECONDS)
+            self._said = ""
+            return kept
         except Exception as error:
             said = (
                 "failed" if answer.done() else f"has not come back for {HOOK_SECONDS:g} s, and is not asked until then"
             )
-            log.error("the redaction hook %s; what it is given is not kept", said, exc_info=error)
+            if self._said != f"{said} {error!r}":  # a caller must not be able to fill the log
+                log.error("the redaction hook %s; what it is given is not kept", said, exc_info=error)
+            self._said = f"{said} {error!r}"
             self._metrics.not_kept.labels("input").inc()
             return None
 

@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import logging
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from progressive_tf.errors import InputError
 from progressive_tf.serving.limits import Refusal
 
+_LONGEST = 4096
+_USABLE = re.compile(rf"[!-~]{{1,{_LONGEST}}}")
 LOOK_SECONDS = 1.0
 HEALTH = frozenset({"/healthz", "/readyz"})
 METRICS = "/metrics"
@@ -71,7 +74,7 @@ class TokenFile:
             raise InputError(f"{self._called}: cannot be read: {why}") from None
         if not token:
             raise InputError(f"{self._called}: a token expected; the file is empty")
-        return token
+        return usable_token(token, self._called)
 
     def _stat(self) -> tuple[int, int, int] | None:
         try:
@@ -79,6 +82,24 @@ class TokenFile:
         except OSError:
             return None
         return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def usable_token(token: str, called: str) -> str:
+    """Returns a token that a header can have.
+
+    Args:
+        token: without spaces around it.
+        called: where it comes from, in words.
+
+    Raises:
+        InputError: nobody could send it.
+    """
+    if not _USABLE.fullmatch(token):
+        raise InputError(
+            f"{called}: a line of at most {_LONGEST} printable ASCII characters without spaces expected, as a header "
+            "can have it"
+        )
+    return token
 
 
 class Tokens:

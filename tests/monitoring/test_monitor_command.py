@@ -228,13 +228,13 @@ def test_one_caller_has_at_most_a_share_of_the_rows(place: Path, share: str | No
     written, said = lines(place / "tiny-feedback-1.jsonl"), " ".join(done.stdout.split())
     of_one = sum(row["caller"] == "caller 4711" for row in written)
     if share is None:
-        assert (len(written), of_one) == (90, 30)
-        assert "caller 4711: 240 of 300 rows; 30 kept" in said
-        assert "210 are more than the share of their caller" in said
-        assert "caller 4711: 240 of 300 rows; 30 kept" in (place / "next.yaml").read_text(encoding="utf-8")
+        assert (len(written), of_one) == (66, 6)
+        assert "caller 4711: 240 of 300 rows; 6 kept" in said
+        assert "234 are more than the share of their caller" in said
+        assert "caller 4711: 240 of 300 rows; 6 kept" in (place / "next.yaml").read_text(encoding="utf-8")
         data = read_plan_data(load_plan(str(place / "next.yaml")), place / "cache")
         own = data.slices[data.slice_of[1]]
-        assert len(data.stages[1].train) + len(own.gate) <= 90
+        assert len(data.stages[1].train) + len(own.gate) <= 66
     else:
         assert (len(written), of_one) == (300, 240)
         assert "caller 4711: 240 of 300 rows, the most of one of 61 callers" in said
@@ -259,9 +259,9 @@ def test_of_few_callers_each_has_as_much_as_any_other_may() -> None:
         return [len(own) for own in drawn], said
 
     assert shares(50) == ([50], ["caller 0: 50 of 50 rows, the most of one of 1 callers"])
-    assert shares(80, 20) == ([50, 20], ["caller 0: 80 of 100 rows; 50 kept"])
-    assert shares(*[10] * 9, 910)[0] == [10] * 9 + [100]
-    assert shares(*[10] * 9, 910, most=0.5)[0] == [10] * 9 + [500]
+    assert shares(80, 20) == ([20, 20], ["caller 0: 80 of 100 rows; 20 kept"])
+    assert shares(*[10] * 9, 910)[0] == [10] * 10
+    assert shares(*[10] * 9, 910, most=0.5)[0] == [10] * 9 + [90]
     assert shares(*[20] * 20, *[100] * 12, most=0.01)[1][-1] == "2 more callers likewise"
     assert shared_out([], columns) == ([], [])
 

@@ -51,7 +51,12 @@ def test_a_file_that_changes_is_read_again_and_another_token_counts(
     put(file, b"second\n")
     wait_until(lambda: status("second") == 200)
     assert status("first") == 401
-    for broken, said in ((lambda: put(file, b"\xff\xfea secret"), "no UTF-8"), (file.unlink, "No such file")):
+    for broken, said in (
+        (lambda: put(file, b"\xff\xfea secret"), "no UTF-8"),
+        (lambda: put(file, b"two\nlines\n"), "a line of at most 4096 printable ASCII characters"),
+        (lambda: put(file, "tök".encode()), "a line of at most 4096 printable ASCII characters"),
+        (file.unlink, "No such file"),
+    ):
         broken()
         wait_until(lambda said=said: said in "".join(client.get("/readyz").json()["problems"]))
         assert (status("second"), status("")) == (200, 401)
