@@ -163,10 +163,8 @@ def serve(
 ) -> None:
     """Serve a model's stable version over REST, and gRPC if asked to, its canary to part of the callers."""
     need_extra("serve", "fastapi", "uvicorn", "httptools", "anyio", "prometheus_client")
-    _check_free("--port", host, port)
     if grpc_port is not None:
         need_extra("serve", "grpc", "tensorflow_serving")
-        _check_free("--grpc-port", host, grpc_port)
 
     from progressive_tf.registry import Registry
     from progressive_tf.registry.keys import Keys
@@ -182,6 +180,9 @@ def serve(
     if callers_own is not None and callers_own == operators_own:
         raise InputError("callers and operators have the same token, so that every caller could release; give them two")
     hook = None if redact is None else _function(redact)
+    _check_free("--port", host, port)
+    if grpc_port is not None:
+        _check_free("--grpc-port", host, grpc_port)
 
     from progressive_tf.logs import set_up_logging
 

@@ -141,12 +141,25 @@ def test_a_wrong_flag_ends_it_at_once(
     assert "Traceback" not in error
 
 
-def test_a_port_that_is_taken_ends_it_at_once(versions: ModelVersions, capsys: pytest.CaptureFixture[str]) -> None:
+def test_callers_and_operators_have_different_tokens(
+    versions: ModelVersions, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "token").write_text("secret\n")
+    file = str(tmp_path / "token")
+    assert refused(versions, "--token-file", file, "--release-token-file", file) == 2
+    assert "have the same token" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ["--port", "--grpc-port"])
+def test_a_port_that_is_taken_ends_it_at_once(
+    versions: ModelVersions, capsys: pytest.CaptureFixture[str], flag: str
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert refused(versions, "--grpc-port", str(port)) == 2
+        others = ["--port", "0"] if flag == "--grpc-port" else []
+        assert refused(versions, *others, flag, str(port)) == 2
     error = capsys.readouterr().err
-    assert f"--grpc-port {port}: nothing can listen on 127.0.0.1:{port}" in error.replace("\n", " ")
+    assert f"{flag} {port}: nothing can listen on 127.0.0.1:{port}" in error.replace("\n", " ")
     assert "Traceback" not in error
 
 
