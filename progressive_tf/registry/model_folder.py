@@ -236,22 +236,24 @@ class ModelFolder:
         )
         with self._holding() as append:
             append(commit)
-            # Whoever took stable back meanwhile did not mean that another version comes in its place.
-            is_too_late = intent.alias == history.STABLE and history.stable_taken_back_since(
-                self.entries(), intent.token
-            )
-            if intent.alias is not None and not is_too_late:
+            # Whoever took one back meanwhile did not mean that another version comes in its place, or beside stable.
+            taken_back = history.taken_back_since(self.entries(), intent)
+            if intent.alias is not None and taken_back is None:
                 append(replace(commit, event=journal.ALIAS, alias=intent.alias, percent=intent.percent))
-        if is_too_late:
-            message = "%s: stable was taken back while version %d was exported, which gets no alias therefore"
-            log.warning(message, self.name, number)
+        if intent.alias is not None and taken_back is not None:
+            message = "%s: %s was taken back while version %d was exported, which gets no alias therefore"
+            log.warning(message, self.name, taken_back, number)
 
     def append_after(self, last: int, *entries: Entry) -> None:
-        """Adds entries, unless something was taken back after the last one that was looked at.
+        """Adds entries, unless something was taken back after the last one that was looked at; call it with the lock
+        held.
 
         Raises:
             RegistryError: something was taken back.
         """
+        if not self.journal.exists():  # nothing is there to be taken back
+            self.append(*entries)
+            return
         with self._holding() as append:
             taken = [entry for entry in self.entries() if entry.id > last and entry.event == journal.ROLLBACK]
             if taken:

@@ -162,9 +162,9 @@ class ModelVersions:
             forced: why the gate was overruled, if it was.
 
         Raises:
-            RegistryError: the stage is already a version with other weights, the parent is unknown, the export
-                failed or the disk is full; nothing half-written stays. What `export` raises beside OSError is
-                passed on.
+            RegistryError: the stage is already a version with other weights, the parent is unknown, an alias was taken
+                back while this was looked at, the export failed or the disk is full; nothing half-written stays. What
+                `export` raises beside OSError is passed on.
             StableMovedError: see `when_stable_in`.
             CanaryTakenError: it is to be the canary or the shadow, and another run's version is.
         """
@@ -175,6 +175,7 @@ class ModelVersions:
             earlier = self.version_of_stage(staged.run, staged.stage)
             if earlier is not None:
                 return self._same_stage(earlier, staged)
+            last = max((entry.id for entry in self.entries()), default=0)
             self._check_parent(staged)
             self._check_stable(staged, when_stable_in)
             if alias in (CANARY, SHADOW):
@@ -190,7 +191,7 @@ class ModelVersions:
                 reason=None if forced is None else forced.reason,
                 percent=percent,
             )
-            self.files.append(intent)
+            self.files.append_after(last, intent)  # a rollback waits for no lock
             number = self.files.next_number()
             incoming = self.files.incoming(intent)
             try:

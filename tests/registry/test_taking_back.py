@@ -128,3 +128,42 @@ def test_what_a_killed_export_left_is_settled_first(released: ModelVersions) -> 
     Traffic(released).roll_back("stable")
     assert released.aliases() == {"stable": 2, "previous": 1, "canary": 3}
     assert [version.number for version in released.versions()] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("alias", "taken", "expected"),
+    [
+        ("canary", "canary", {"stable": 2, "previous": 1}),
+        ("canary", "stable", {"stable": 1, "canary": 3}),
+        ("shadow", "stable", {"stable": 1, "canary": 3}),
+        ("shadow", "canary", {"stable": 2, "previous": 1, "shadow": 4}),
+        ("stable", "canary", {"stable": 4, "previous": 2}),
+    ],
+)
+def test_what_was_taken_back_during_an_export_does_not_come_again(
+    released: ModelVersions, alias: str, taken: str, expected: dict[str, int]
+) -> None:
+    def export(folder: Path) -> None:
+        fake_export()(folder)
+        Traffic(released, "ann").roll_back(taken)
+
+    released.publish(staged("more", export=export), alias=alias, percent=5.0 if alias == "canary" else None)
+    assert released.aliases() == expected
+    assert [version.number for version in released.versions()] == [1, 2, 3, 4]
+
+
+def test_nothing_is_exported_beside_a_stable_that_was_taken_back_meanwhile(
+    released: ModelVersions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Traffic(released).roll_back()
+    check = ModelVersions._check_stable
+
+    def taken_back_after(self: ModelVersions, *given: object) -> None:
+        check(self, *given)  # type: ignore[arg-type]
+        Traffic(released, "ann").roll_back("stable")
+
+    monkeypatch.setattr(ModelVersions, "_check_stable", taken_back_after)
+    with pytest.raises(RegistryError, match="stable was taken back in the meantime, by ann"):
+        released.publish(staged("more", run="run-2"), when_stable_in={2})
+    assert released.aliases() == {"stable": 1}
+    assert [version.number for version in released.versions()] == [1, 2, 3]
