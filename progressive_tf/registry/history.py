@@ -206,6 +206,17 @@ def released_by(entries: Iterable[Entry], version: int) -> str:
     return found
 
 
+def refuse_strange_order(entries: Iterable[Entry]) -> None:
+    """Refuses entries that the other functions here cannot follow.
+
+    Raises:
+        RegistryError: they are not in an order in which any release writes them.
+    """
+    entries = tuple(entries)
+    publications(entries)
+    current_aliases(entries)
+
+
 def current_aliases(entries: Iterable[Entry]) -> dict[str, int]:
     """Returns where each alias points; an alias that was never set, or has ended, is left out."""
     entries = tuple(entries)
