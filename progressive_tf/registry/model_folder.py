@@ -176,24 +176,31 @@ class ModelFolder:
     @contextlib.contextmanager
     def taking_back(self) -> Iterator[Callable[[Entry], None]]:
         """As `writing`, for what takes an alias back and must not wait for others: where another process holds the
-        model's lock, for an export say, or what it left cannot be settled, the journal alone is held. Yields what adds
-        an entry to it.
+        model's lock, for an export say, the journal alone is held. Yields what adds an entry to it.
+
+        What a killed process left is settled afterwards: an alias is taken back from the version that it is seen to
+        point to, and not from one that comes in its place just then.
 
         Raises:
             RegistryError: the journal cannot be written.
         """
         with contextlib.ExitStack() as held:
+            settle = self._settle
             try:
                 held.enter_context(write_lock(self.path, TAKE_BACK_SECONDS))
-                self._settle()
             except (RegistryError, OSError) as error:
-                log.info("%s: taken back beside what is under way, or could not be settled: %s", self.name, error)
+                log.info("%s: taken back beside what is under way: %s", self.name, error)
+                settle = self._refresh_views
             with self._holding() as append:
                 yield append
             try:
-                self._refresh_views()
+                settle()
             except (RegistryError, OSError) as error:
-                log.warning("%s: taken back; the files that repeat its aliases are behind: %s", self.name, error)
+                log.warning(
+                    "%s: taken back; the files that repeat its aliases, or what a killed command left, are behind: %s",
+                    self.name,
+                    error,
+                )
 
     def is_unsettled(self) -> bool:
         """Returns whether a process is publishing now, or one was killed, or a view is not what the journal says."""

@@ -276,7 +276,7 @@ class ModelVersions:
             expected: only if this version is stable; None for whichever is.
 
         Returns:
-            The version that is stable now.
+            The version that is stable now, with the aliases that it had before.
 
         Raises:
             InputError: there is nothing to go back to, or another version is stable.
@@ -284,17 +284,24 @@ class ModelVersions:
         """
         if not self.entries():
             raise InputError(f"the registry has no model {self.name!r}")
+        checked = self._previous(expected)
+        self.refuse_damaged(checked)  # a large version takes a while, in which others may write
         with self.files.taking_back() as append:
-            aliases = self.aliases()
-            refuse_unexpected(self.name, STABLE, aliases.get(STABLE), expected)
-            if PREVIOUS not in aliases:
-                stable = aliases.get(STABLE)
-                stands = "nothing is stable" if stable is None else f"version {stable} is stable, none was before it"
-                raise InputError(f"{self.name} has no previous version to roll back to: {stands}")
-            version = self.version(aliases[PREVIOUS])
-            self.refuse_damaged(version)
+            version = self._previous(expected)
+            if version.number != checked.number:
+                self.refuse_damaged(version)
             append(Entry(journal.ROLLBACK, version=version.number, alias=STABLE, reason=reason, who=who))
-        return self.version(version.number)
+        return version
+
+    def _previous(self, expected: int | None) -> Version:
+        """Returns the version that a rollback of stable goes back to, see `rollback`."""
+        aliases = self.aliases()
+        refuse_unexpected(self.name, STABLE, aliases.get(STABLE), expected)
+        if PREVIOUS not in aliases:
+            stable = aliases.get(STABLE)
+            stands = "nothing is stable" if stable is None else f"version {stable} is stable, none was before it"
+            raise InputError(f"{self.name} has no previous version to roll back to: {stands}")
+        return self.version(aliases[PREVIOUS])
 
     def check_writable(self) -> None:
         """Does to the journal what a release would do first, and takes it back; nothing is left of it.
