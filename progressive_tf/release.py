@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -269,19 +268,15 @@ def rollback(
     No version is deleted. It waits for nobody, not for a version that is being exported either: that one becomes a
     version without an alias. `--version N` makes it safe to say the same again.
     """
-    from progressive_tf.registry.errors import RegistryError
     from progressive_tf.registry.traffic import Traffic
 
     model = _open(registry, key).existing_model(name)
-    with contextlib.suppress(RegistryError, OSError):  # where that cannot be done, it is taken back all the same
-        _settled(model)
-    before = model.aliases()
-    taken_back = Traffic(model).roll_back(None if alias is None else alias.value, reason, version)
-    if taken_back != Alias.STABLE.value:
-        _print(f"{name}: version {before[taken_back]} is no {taken_back} any more")
-        return
-    now = model.aliases()
-    _print(f"{name}: stable {before['stable']} → {now['stable']}, previous {now.get('previous', 'none')}")
+    done = Traffic(model).roll_back(None if alias is None else alias.value, reason, version)
+    if done.now is None:
+        _print(f"{name}: version {done.version} is no {done.alias} any more")
+    else:
+        previous = model.aliases().get("previous", "none")
+        _print(f"{name}: stable {done.version} → {done.now}, previous {previous}")
 
 
 @app.command()

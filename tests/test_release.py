@@ -206,6 +206,22 @@ def test_list_and_show_survive_a_broken_manifest(model: ModelVersions, capsys: p
     assert "missing or broken; see `release verify`" in out
 
 
+def test_a_rollback_says_what_it_took_back_whatever_came_before_it(
+    model: ModelVersions, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A canary that begins while the command is on its way is the one that is taken back."""
+    model.publish(staged("pilot"))
+    model.publish(staged("beta"), alias=None)
+    roll_back = Traffic.roll_back
+
+    def after_a_canary_began(self: Traffic, *given: Any) -> Any:
+        Traffic(self.model).start_canary(2, 5)
+        return roll_back(self, *given)
+
+    monkeypatch.setattr(Traffic, "roll_back", after_a_canary_began)
+    assert release(capsys, "rollback", MODEL) == (0, "reviews: version 2 is no canary any more\n", "")
+
+
 def test_rollback_moves_stable_back(model: ModelVersions, capsys: pytest.CaptureFixture[str]) -> None:
     model.publish(staged("pilot"))
     model.publish(staged("beta"))

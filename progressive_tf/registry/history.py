@@ -74,14 +74,14 @@ def publications(entries: Iterable[Entry]) -> tuple[Publication, ...]:
     return tuple(by_token.values())
 
 
-def stable_taken_back_since(entries: Iterable[Entry], token: str | None) -> bool:
-    """Whether stable was rolled back after a publication began."""
+def taken_back_since(entries: Iterable[Entry], intent: Entry) -> str | None:
+    """Returns what was rolled back after a publication began, of stable and the alias that it is to move; or None."""
     began = False
     for entry in entries:
-        began = began or (entry.event == INTENT and entry.token == token)
-        if began and (entry.event, entry.alias) == (ROLLBACK, STABLE):
-            return True
-    return False
+        began = began or (entry.event == INTENT and entry.token == intent.token)
+        if began and entry.event == ROLLBACK and entry.alias in (STABLE, intent.alias):
+            return entry.alias
+    return None
 
 
 def _not_written(entry: Entry, what: str) -> RegistryError:
@@ -204,6 +204,17 @@ def released_by(entries: Iterable[Entry], version: int) -> str:
                 found = BY_NO_HARM if by_server else BY_PERSON
         before.append(entry)
     return found
+
+
+def refuse_strange_order(entries: Iterable[Entry]) -> None:
+    """Refuses entries that the other functions here cannot follow.
+
+    Raises:
+        RegistryError: they are not in an order in which any release writes them.
+    """
+    entries = tuple(entries)
+    publications(entries)
+    current_aliases(entries)
 
 
 def current_aliases(entries: Iterable[Entry]) -> dict[str, int]:

@@ -179,24 +179,31 @@ class ModelFolder:
     @contextlib.contextmanager
     def taking_back(self) -> Iterator[Callable[[Entry], None]]:
         """As `writing`, for what takes an alias back and must not wait for others: where another process holds the
-        model's lock, for an export say, or what it left cannot be settled, the journal alone is held. Yields what adds
-        an entry to it.
+        model's lock, for an export say, the journal alone is held. Yields what adds an entry to it.
+
+        What a killed process left is settled afterwards: an alias is taken back from the version that it is seen to
+        point to, and not from one that comes in its place just then.
 
         Raises:
             RegistryError: the journal cannot be written.
         """
         with contextlib.ExitStack() as held:
+            settle = self._settle
             try:
                 held.enter_context(write_lock(self.path, TAKE_BACK_SECONDS))
-                self._settle()
             except (RegistryError, OSError) as error:
-                log.info("%s: taken back beside what is under way, or could not be settled: %s", self.name, error)
+                log.info("%s: taken back beside what is under way: %s", self.name, error)
+                settle = self._refresh_views
             with self._holding() as append:
                 yield append
             try:
-                self._refresh_views()
+                settle()
             except (RegistryError, OSError) as error:
-                log.warning("%s: taken back; the files that repeat its aliases are behind: %s", self.name, error)
+                log.warning(
+                    "%s: taken back; the files that repeat its aliases, or what a killed command left, are behind: %s",
+                    self.name,
+                    error,
+                )
 
     def is_unsettled(self) -> bool:
         """Returns whether a process is publishing now, or one was killed, or a view is not what the journal says."""
@@ -239,22 +246,24 @@ class ModelFolder:
         )
         with self._holding() as append:
             append(commit)
-            # Whoever took stable back meanwhile did not mean that another version comes in its place.
-            is_too_late = intent.alias == history.STABLE and history.stable_taken_back_since(
-                self.entries(), intent.token
-            )
-            if intent.alias is not None and not is_too_late:
+            # Whoever took one back meanwhile did not mean that another version comes in its place, or beside stable.
+            taken_back = history.taken_back_since(self.entries(), intent)
+            if intent.alias is not None and taken_back is None:
                 append(replace(commit, event=journal.ALIAS, alias=intent.alias, percent=intent.percent))
-        if is_too_late:
-            message = "%s: stable was taken back while version %d was exported, which gets no alias therefore"
-            log.warning(message, self.name, number)
+        if intent.alias is not None and taken_back is not None:
+            message = "%s: %s was taken back while version %d was exported, which gets no alias therefore"
+            log.warning(message, self.name, taken_back, number)
 
     def append_after(self, last: int, *entries: Entry) -> None:
-        """Adds entries, unless something was taken back after the last one that was looked at.
+        """Adds entries, unless something was taken back after the last one that was looked at; call it with the lock
+        held.
 
         Raises:
             RegistryError: something was taken back.
         """
+        if not self.journal.exists():  # nothing is there to be taken back
+            self.append(*entries)
+            return
         with self._holding() as append:
             taken = [entry for entry in self.entries() if entry.id > last and entry.event == journal.ROLLBACK]
             if taken:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 from progressive_tf.errors import InputError
 from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.registry import history, journal
-from progressive_tf.registry.errors import RegistryError
 from progressive_tf.registry.history import CANARY, MOVABLE_ALIASES, SHADOW, STABLE, Rollout
 from progressive_tf.registry.journal import Entry
 from progressive_tf.registry.version import Version
@@ -19,6 +18,21 @@ from progressive_tf.registry.versions import ModelVersions, refuse_unexpected
 WHOLE = 100.0
 
 Append = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class TakenBack:
+    """What a rollback has taken back.
+
+    Args:
+        alias: stable, canary or shadow.
+        version: that it pointed to.
+        now: the version that it points to instead; None where it ended.
+    """
+
+    alias: str
+    version: int
+    now: int | None = None
 
 
 class Traffic:
@@ -162,7 +176,7 @@ class Traffic:
             expected: only if it is this version; None for whichever it is.
 
         Returns:
-            The version that was withdrawn.
+            The version that was withdrawn, with the aliases that it had before.
 
         Raises:
             InputError: there is none, it is at another step, or another version.
@@ -176,8 +190,9 @@ class Traffic:
             refuse_unexpected(self.model.name, alias, number, expected)
             if number is None or alias not in (CANARY, SHADOW):
                 raise InputError(f"{self.model.name} has no {alias} to take back")
+            version = self.model.version(number)  # looked up here: once it is taken back nothing may fail any more
             append(Entry(journal.ROLLBACK, version=number, alias=alias, reason=reason, who=self.who))
-        return self.model.version(number)
+        return version
 
     def end_shadow(self, at_step: int, beside: int, reason: str) -> Rollout:
         """Makes a shadow the canary, at the first step of its plan.
@@ -195,10 +210,11 @@ class Traffic:
             self._begin_canary(append, self._refuse_another_shadow(at_step), None, reason)
         return self._running()
 
-    def roll_back(self, alias: str | None = None, reason: str | None = None, version: int | None = None) -> str:
+    def roll_back(self, alias: str | None = None, reason: str | None = None, version: int | None = None) -> TakenBack:
         """Takes back what an alias points to: a canary or a shadow ends, stable goes to previous.
 
-        It waits for no other process, not even for one that exports a version.
+        It waits for no other process, not even for one that exports a version, and takes back what an alias points to
+        when it is called: what a killed process left is settled afterwards.
 
         Args:
             alias: canary, shadow or stable; None for the canary if there is one, and else stable, unless the canary was
@@ -207,16 +223,11 @@ class Traffic:
             version: that is to be taken back, so that whoever asks twice takes back nothing else; without an alias,
                 whichever of them points to it.
 
-        Returns:
-            The alias that was taken back.
-
         Raises:
             InputError: there is nothing to take back, or to go back to; the alias points to another version, or has
                 been moved in the meantime.
             RegistryError: the version to go back to is damaged.
         """
-        with contextlib.suppress(RegistryError, OSError):  # or else without what a killed process left
-            self.model.settle()
         now = self.model.aliases()
         if alias is None and version is not None:
             alias = next((each for each in MOVABLE_ALIASES if now.get(each) == version), None)
@@ -229,10 +240,9 @@ class Traffic:
         alias = alias or self._alias_to_take_back()
         expected = now.get(alias) if version is None else version
         if alias == STABLE:
-            self.model.rollback(reason, self.who, expected)
-        else:
-            self.withdraw(alias, reason, expected=expected)
-        return alias
+            now_stable = self.model.rollback(reason, self.who, expected).number
+            return TakenBack(alias, int(expected or 0), now_stable)
+        return TakenBack(alias, self.withdraw(alias, reason, expected=expected).number)
 
     def _alias_to_take_back(self) -> str:
         if self.rollout() is not None:

@@ -162,9 +162,9 @@ class ModelVersions:
             forced: why the gate was overruled, if it was.
 
         Raises:
-            RegistryError: the stage is already a version with other weights, the parent is unknown, the export
-                failed or the disk is full; nothing half-written stays. What `export` raises beside OSError is
-                passed on.
+            RegistryError: the stage is already a version with other weights, the parent is unknown, an alias was taken
+                back while this was looked at, the export failed or the disk is full; nothing half-written stays. What
+                `export` raises beside OSError is passed on.
             StableMovedError: see `when_stable_in`.
             CanaryTakenError: it is to be the canary or the shadow, and another run's version is.
         """
@@ -175,6 +175,7 @@ class ModelVersions:
             earlier = self.version_of_stage(staged.run, staged.stage)
             if earlier is not None:
                 return self._same_stage(earlier, staged)
+            last = max((entry.id for entry in self.entries()), default=0)
             self._check_parent(staged)
             self._check_stable(staged, when_stable_in)
             if alias in (CANARY, SHADOW):
@@ -190,7 +191,7 @@ class ModelVersions:
                 reason=None if forced is None else forced.reason,
                 percent=percent,
             )
-            self.files.append(intent)
+            self.files.append_after(last, intent)  # a rollback waits for no lock
             number = self.files.next_number()
             incoming = self.files.incoming(intent)
             try:
@@ -275,7 +276,7 @@ class ModelVersions:
             expected: only if this version is stable; None for whichever is.
 
         Returns:
-            The version that is stable now.
+            The version that is stable now, with the aliases that it had before.
 
         Raises:
             InputError: there is nothing to go back to, or another version is stable.
@@ -283,17 +284,24 @@ class ModelVersions:
         """
         if not self.entries():
             raise InputError(f"the registry has no model {self.name!r}")
+        checked = self._previous(expected)
+        self.refuse_damaged(checked)  # a large version takes a while, in which others may write
         with self.files.taking_back() as append:
-            aliases = self.aliases()
-            refuse_unexpected(self.name, STABLE, aliases.get(STABLE), expected)
-            if PREVIOUS not in aliases:
-                stable = aliases.get(STABLE)
-                stands = "nothing is stable" if stable is None else f"version {stable} is stable, none was before it"
-                raise InputError(f"{self.name} has no previous version to roll back to: {stands}")
-            version = self.version(aliases[PREVIOUS])
-            self.refuse_damaged(version)
+            version = self._previous(expected)
+            if version.number != checked.number:
+                self.refuse_damaged(version)
             append(Entry(journal.ROLLBACK, version=version.number, alias=STABLE, reason=reason, who=who))
-        return self.version(version.number)
+        return version
+
+    def _previous(self, expected: int | None) -> Version:
+        """Returns the version that a rollback of stable goes back to, see `rollback`."""
+        aliases = self.aliases()
+        refuse_unexpected(self.name, STABLE, aliases.get(STABLE), expected)
+        if PREVIOUS not in aliases:
+            stable = aliases.get(STABLE)
+            stands = "nothing is stable" if stable is None else f"version {stable} is stable, none was before it"
+            raise InputError(f"{self.name} has no previous version to roll back to: {stands}")
+        return self.version(aliases[PREVIOUS])
 
     def check_writable(self) -> None:
         """Does to the journal what a release would do first, and takes it back; nothing is left of it.

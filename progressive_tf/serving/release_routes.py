@@ -71,7 +71,12 @@ def release_routes(server: Server) -> APIRouter:
         except ProgressiveError as error:
             log.warning("%s: not done: %s", request.url.path, error)
             raise Refusal(409, told(error, served.model.files.path)) from None
-        return await loop.run_in_executor(threads, standing)
+        try:
+            return await loop.run_in_executor(threads, standing)
+        except (ProgressiveError, OSError) as error:  # it is done all the same, and is not to be asked for again
+            log.warning("%s: done; how things stand cannot be read: %s", request.url.path, error)
+            problem = f"it is done; how things stand cannot be read: {told(error, served.model.files.path)}"
+            return {"aliases": None, "canary": None, "problem": problem}
 
     def standing() -> dict[str, Any]:
         rollout = Traffic(served.model).rollout()

@@ -119,13 +119,15 @@ class ServedModel:
 
     def _read_journal(self) -> tuple[Signed, LabelLineage, Mapping[int, Mapping[str, str | None]]]:
         """Returns the journal, the words of its versions and what each called its classes before; raises RegistryError
-        where there was one and is none, as while its disk is away, and where what was followed is signed no more.
+        where there was one and is none, as while its disk is away, where what was followed is signed no more, and where
+        its entries are in no order that makes sense: nothing that follows it may stumble over that.
         """
         signed = self.model.files.signed()
         if signed.unsigned and not signed.entries:
             raise UnsignedError(unsigned_text(self.model.name, signed))
         if self.entries and not signed.entries:
             raise RegistryError(f"{self.model.files.journal} is missing or empty, and was there before; put it back")
+        history.refuse_strange_order(signed.entries)
         lineage = LabelLineage.read(self.model)
         return signed, lineage, {number: lineage.called_before(number) for number in lineage.of}
 

@@ -10,10 +10,10 @@ import pytest
 from registry_fakes import fake_export, staged
 
 from progressive_tf.errors import InputError
-from progressive_tf.registry import ModelVersions, RegistryError
+from progressive_tf.registry import ModelVersions, RegistryError, Version, journal
 from progressive_tf.registry import model_folder as folders
 from progressive_tf.registry.lock import write_lock
-from progressive_tf.registry.traffic import Traffic
+from progressive_tf.registry.traffic import TakenBack, Traffic
 
 
 @pytest.fixture
@@ -32,8 +32,8 @@ def test_whoever_takes_back_waits_for_no_export(released: ModelVersions) -> None
 
     def export(folder: Path) -> None:
         fake_export()(folder)
-        taken.append(Traffic(released, "ann").roll_back())
-        taken.append(Traffic(released, "ann").roll_back("stable"))
+        taken.append(Traffic(released, "ann").roll_back().alias)
+        taken.append(Traffic(released, "ann").roll_back("stable").alias)
         assert released.aliases() == {"stable": 1}
 
     released.publish(staged("more", export=export))
@@ -77,7 +77,7 @@ def test_what_is_named_is_taken_back_once(released: ModelVersions) -> None:
     traffic = Traffic(released)
     traffic.start_shadow(1)
     for version, alias in ((3, "canary"), (1, "shadow"), (2, "stable")):
-        assert traffic.roll_back(version=version) == alias
+        assert traffic.roll_back(version=version) == TakenBack(alias, version, 1 if alias == "stable" else None)
         for named, said in ((alias, f"version {version} is not {alias}"), (None, "is neither stable nor canary nor")):
             with pytest.raises(InputError, match=said):
                 traffic.roll_back(named, version=version)
@@ -105,8 +105,8 @@ def test_a_full_disk_and_a_lock_stop_no_rollback(released: ModelVersions, monkey
 
     monkeypatch.setattr(folders, "write_views", full)
     with write_lock(released.files.path, 0.0):
-        assert Traffic(released).roll_back() == "canary"
-    assert Traffic(released).roll_back("stable") == "stable"
+        assert Traffic(released).roll_back() == TakenBack("canary", 3)
+    assert Traffic(released).roll_back("stable") == TakenBack("stable", 2, 1)
     assert released.aliases() == {"stable": 1}
     monkeypatch.undo()
     assert released.files.is_unsettled()
@@ -114,7 +114,10 @@ def test_a_full_disk_and_a_lock_stop_no_rollback(released: ModelVersions, monkey
     assert not released.files.is_unsettled()
 
 
-def test_what_a_killed_export_left_is_settled_first(released: ModelVersions) -> None:
+@pytest.mark.parametrize("take_back", [lambda model: Traffic(model).roll_back("stable"), ModelVersions.rollback])
+def test_what_a_killed_export_left_does_not_come_in_the_place_of_what_is_taken_back(
+    released: ModelVersions, take_back: Callable[[ModelVersions], object]
+) -> None:
     class Killed(BaseException):
         pass
 
@@ -125,6 +128,77 @@ def test_what_a_killed_export_left_is_settled_first(released: ModelVersions) -> 
         patch.setattr(folders.ModelFolder, "complete", kill)
         with pytest.raises(Killed):
             released.publish(staged("more"))
-    Traffic(released).roll_back("stable")
-    assert released.aliases() == {"stable": 2, "previous": 1, "canary": 3}
+    take_back(released)
+    assert released.aliases() == {"stable": 1, "canary": 3}
     assert [version.number for version in released.versions()] == [1, 2, 3, 4]
+    assert not released.files.is_unsettled()
+
+
+@pytest.mark.parametrize(
+    ("alias", "taken", "expected"),
+    [
+        ("canary", "canary", {"stable": 2, "previous": 1}),
+        ("canary", "stable", {"stable": 1, "canary": 3}),
+        ("shadow", "stable", {"stable": 1, "canary": 3}),
+        ("shadow", "canary", {"stable": 2, "previous": 1, "shadow": 4}),
+        ("stable", "canary", {"stable": 4, "previous": 2}),
+    ],
+)
+def test_what_was_taken_back_during_an_export_does_not_come_again(
+    released: ModelVersions, alias: str, taken: str, expected: dict[str, int]
+) -> None:
+    def export(folder: Path) -> None:
+        fake_export()(folder)
+        Traffic(released, "ann").roll_back(taken)
+
+    released.publish(staged("more", export=export), alias=alias, percent=5.0 if alias == "canary" else None)
+    assert released.aliases() == expected
+    assert [version.number for version in released.versions()] == [1, 2, 3, 4]
+
+
+def test_nothing_is_exported_beside_a_stable_that_was_taken_back_meanwhile(
+    released: ModelVersions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Traffic(released).roll_back()
+    check = ModelVersions._check_stable
+
+    def taken_back_after(self: ModelVersions, *given: object) -> None:
+        check(self, *given)  # type: ignore[arg-type]
+        Traffic(released, "ann").roll_back("stable")
+
+    monkeypatch.setattr(ModelVersions, "_check_stable", taken_back_after)
+    with pytest.raises(RegistryError, match="stable was taken back in the meantime, by ann"):
+        released.publish(staged("more", run="run-2"), when_stable_in={2})
+    assert released.aliases() == {"stable": 1}
+    assert [version.number for version in released.versions()] == [1, 2, 3]
+
+
+def test_files_are_compared_while_others_write(released: ModelVersions, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_damaged = ModelVersions.refuse_damaged
+
+    def meanwhile(self: ModelVersions, version: Version) -> None:
+        monkeypatch.undo()
+        monkeypatch.setattr(journal, "BUSY_SECONDS", 0.1)
+        Traffic(released, "the server").withdraw("canary")
+        refuse_damaged(self, version)
+
+    monkeypatch.setattr(ModelVersions, "refuse_damaged", meanwhile)
+    released.rollback()
+    assert released.aliases() == {"stable": 1}
+
+
+def test_where_stable_moves_while_files_are_compared_those_of_its_previous_are_compared_too(
+    released: ModelVersions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_damaged = ModelVersions.refuse_damaged
+
+    def meanwhile(self: ModelVersions, version: Version) -> None:
+        monkeypatch.undo()
+        refuse_damaged(self, version)
+        released.publish(staged("more"))
+        (released.version(2).folder / "saved_model.pb").write_bytes(b"changed")
+
+    monkeypatch.setattr(ModelVersions, "refuse_damaged", meanwhile)
+    with pytest.raises(RegistryError, match="version 2 is damaged"):
+        released.rollback()
+    assert released.aliases() == {"stable": 4, "previous": 2, "canary": 3}

@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from serving_fakes import LONGEST, MODEL, Shared, classifier, not_finite, release, wait_until, without_numbers
 
 from progressive_tf.registry import Entry, ModelVersions
+from progressive_tf.registry.journal import append_entries
 from progressive_tf.registry.traffic import Traffic
 from progressive_tf.serving.limits import Limits, Refusal
 from progressive_tf.serving.metrics import Metrics
@@ -340,23 +341,32 @@ def test_the_files_of_aliases_are_for_others_and_the_server_reads_none(
     assert (model.files.path / "aliases.json").is_file()
 
 
-@pytest.mark.parametrize("problem", ["not a journal", "newer release"])
+@pytest.mark.parametrize(
+    "problem", ["not a journal", "newer release", "takes back a stable version where there was none", "was not begun"]
+)
 def test_a_journal_that_cannot_be_read_leaves_everything_serving(
-    model: ModelVersions, start: Start, problem: str
+    model: ModelVersions, start: Start, problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    ended: list[object] = []
+    monkeypatch.setattr("progressive_tf.serving.app.os.kill", lambda *given: ended.append(given))
     client = start(model)
     journal = model.files.journal
     kept = journal.read_bytes()
     if problem == "newer release":
         with closing(sqlite3.connect(journal)) as connection:
             connection.execute("PRAGMA user_version = 99")
-    else:
+    elif problem == "not a journal":
         journal.write_bytes(b"no journal")
+    elif problem == "was not begun":
+        append_entries(journal, [Entry("commit", token="unknown", version=3)])
+    else:
+        append_entries(journal, [Entry("rollback", alias="stable", version=1)] * 2)
     wait_until(lambda: bool(client.get("/readyz").json()["problems"]))
     assert problem in client.get("/readyz").json()["problems"][0]
     assert client.post(PREDICT, json={"instances": ["a"]}).json()["version"] == "1"
     journal.write_bytes(kept)
     wait_until(lambda: not client.get("/readyz").json()["problems"])
+    assert not ended
 
 
 def test_requests_are_counted_by_version_alias_and_status(model: ModelVersions, start: Start) -> None:

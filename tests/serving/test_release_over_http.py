@@ -168,3 +168,22 @@ def test_a_rollback_is_served_whatever_becomes_of_the_store(
             wait_until(lambda: client.get("/readyz").json()["aliases"] == expected)  # noqa: B023
     finally:
         go_on.set()
+
+
+def test_a_rollback_that_is_done_is_answered_so_whatever_can_be_read_afterwards(
+    client: TestClient, model: ModelVersions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Traffic(model).start_canary(2, 5)
+    roll_back = Traffic.roll_back
+
+    def and_then_damaged(self: Traffic, *given: Any) -> Any:
+        done = roll_back(self, *given)
+        model.files.journal.rename(model.files.path / "away")
+        return done
+
+    monkeypatch.setattr(Traffic, "roll_back", and_then_damaged)
+    status, body = act(client, "rollback")
+    assert (status, body["aliases"], body["canary"]) == (200, None, None)
+    assert "it is done; how things stand cannot be read: journal.sqlite is missing" in body["problem"]
+    (model.files.path / "away").rename(model.files.journal)
+    assert model.aliases() == {"stable": 1}

@@ -134,10 +134,14 @@ def publish(run: Run, stage: StageRecord, scored: Scored, decision: Decision) ->
             elif schedule.shadow_first:
                 version = run.versions.publish(staged, alias=SHADOW, when_stable_in={stable})
                 words = f"it is the shadow until it is shown to be good enough, beside stable version {stable}"
+                if not version.aliases:
+                    words = no_alias_words("stable or the shadow was taken back while it was exported")
             else:
                 percent = schedule.steps[0]
                 version = run.versions.publish(staged, alias=CANARY, percent=percent, when_stable_in={stable})
                 words = f"it is the canary for {percent:g} % of the callers, beside stable version {stable}"
+                if not version.aliases:
+                    words = no_alias_words("stable or the canary was taken back while it was exported")
         except StableMovedError:
             continue
         except CanaryTakenError as error:
