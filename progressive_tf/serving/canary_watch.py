@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import copy
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.registry import history
+from progressive_tf.registry.errors import RegistryBusyError
 from progressive_tf.registry.history import CANARY, SERVER, SHADOW, Rollout
 from progressive_tf.registry.traffic import Traffic, minutes_since
 from progressive_tf.serving import canary_decision
@@ -27,6 +30,10 @@ from progressive_tf.serving.store import StoreError
 LOOK_SECONDS = 1.0
 # Of the time at most this share goes into counting, which takes longer the more a step has.
 MOST_OF_THE_TIME = 0.05
+# What is decided here waits for no lock: it is judged anew at the next look, and may be a rollback by then.
+LOCK_SECONDS = 0.0
+# So long another process may write to the model, as while it exports a version, before that is said to be a problem.
+BUSY_SECONDS = 600.0
 
 log = logging.getLogger("progressive_tf.serving")
 
@@ -44,42 +51,63 @@ class CanaryWatch:
         self._slow_beyond: dict[tuple[int, int, int], dict[int, float]] = {}
         self._began: dict[tuple[int, int, str], float] = {}
         self._said: dict[str, str] = {}
+        self._busy: dict[str, float] = {}  # since when another process keeps what was decided from being done
+        self._has_counted = False
+        self._took = 0.0  # seconds of counting, of this look
 
     async def follow(self) -> None:
         """Decides, until it is cancelled; what cannot be read or written now is tried again."""
         while True:
-            began = time.monotonic()
-            try:
-                if self._served.is_read and self._request_log.follows(self._served.entries):
-                    await self._look()
-                    await self._look_at_shadow()
-                    self.problems = ()
-            except (InputError, StoreError) as error:  # somebody else has moved it, or it is the store's own problem
-                self._say(str(error), str(error), logging.ERROR)
-            except (ProgressiveError, OSError) as error:
-                self.problems = (f"the canary: {error}",)
-                self._say(str(error), str(error), logging.ERROR)
-            took = time.monotonic() - began
-            await asyncio.sleep(max(LOOK_SECONDS, took / MOST_OF_THE_TIME))
+            self._took = 0.0
+            if self._served.is_read and self._request_log.follows(self._served.entries):
+                of_canary = await self._looked(CANARY, self._look)
+                self.problems = of_canary + await self._looked(SHADOW, self._look_at_shadow)
+            await asyncio.sleep(max(LOOK_SECONDS, self._took / MOST_OF_THE_TIME))
+
+    async def _looked(self, alias: str, look: Callable[[], Awaitable[None]]) -> tuple[str, ...]:
+        """Looks once at a canary or shadow, and returns why what was decided about it cannot be done, if it cannot."""
+        busy_since = self._busy.pop(alias, time.monotonic())
+        try:
+            await look()
+        except RegistryBusyError:
+            self._busy[alias] = busy_since
+            if time.monotonic() - busy_since < BUSY_SECONDS:
+                return ()
+            message = f"another process has been writing to {self._served.model.name} for {BUSY_SECONDS / 60:g} minutes"
+            message += " or more; what was decided is done once it has ended"
+            self._say(message, message, about=alias)
+            return (f"the {alias}: {message}",)
+        except (InputError, StoreError) as error:  # somebody else has moved it, or it is the store's own problem
+            self._say(str(error), str(error), logging.ERROR, alias)
+        except (ProgressiveError, OSError) as error:
+            self._say(str(error), str(error), logging.ERROR, alias)
+            return (f"the {alias}: {error}",)
+        return ()
 
     async def _look(self) -> None:
         split = self._served.standing.split
         if split is None or split.canary is None:
-            if self.latest is not None:
-                await self._request_log.forget_counts()
             self.latest = None
             self._metrics.canary_decision.clear()
+            if self._has_counted:
+                await self._request_log.forget_counts()
+            self._has_counted = False
             return
         schedule = self._served.standing.by_number[split.canary].loaded.schedule
         entries = self._served.entries
         rollout = history.rollout(entries)
         if rollout is None or rollout.paused or rollout.step != split.step:
             return
-        counts = [await self._counts(step, split.stable, schedule) for step in steps_of_rollout(entries)]
-        proof = await self._proof(CANARY, rollout, split.stable, schedule)
-        self.latest = await self._in_thread(judge, counts, rollout, self._minutes(rollout), schedule, proof)
+        self._has_counted = True
+        with self._counting():
+            counts = [await self._counts(step, split.stable, schedule) for step in steps_of_rollout(entries)]
+            proof = await self._proof(rollout, split.stable, schedule)
+            self.latest = await self._in_thread(judge, counts, rollout, self._minutes(rollout), schedule, proof)
         self._count(rollout, self.latest)
-        if schedule is not None and schedule.automatic:
+        is_own = schedule is not None and schedule.automatic
+        if not (is_own and self.latest.outcome == canary_decision.ROLLBACK):
+            await self._note_proof(CANARY, rollout, split.stable, schedule, proof)
+        if schedule is not None and is_own:
             await self._in_thread(self._act, rollout, schedule, self.latest, split.stable)
         else:
             self._tell(rollout, schedule, self.latest)
@@ -92,19 +120,22 @@ class CanaryWatch:
         if running is None or standing.split is None or schedule is None:
             self.of_shadow = None
             return
-        proof = await self._proof(SHADOW, running, standing.split.stable, schedule)
-        if proof is None or not schedule.shadow_first:
-            self.of_shadow = None
+        with self._counting():
+            proof = await self._proof(running, standing.split.stable, schedule)
+        decides = proof is not None and schedule.shadow_first
+        self.of_shadow = decide_shadow(proof, self._minutes(running), schedule) if proof and decides else None
+        is_harmful = self.of_shadow is not None and self.of_shadow.outcome == canary_decision.ROLLBACK
+        if not (is_harmful and schedule.automatic):
+            await self._note_proof(SHADOW, running, standing.split.stable, schedule, proof)
+        if proof is None or self.of_shadow is None:
             return
-        self.of_shadow = decide_shadow(proof, self._minutes(running), schedule)
         canary, which = history.rollout(self._served.entries), f"version {running.version}, the shadow"
         if self.of_shadow.outcome == canary_decision.HOLD:
             self._say(f"hold {running.step}", f"{which}, holds: {self.of_shadow.reason}", about=SHADOW)
         elif self.of_shadow.outcome == canary_decision.ROLLBACK and not schedule.automatic:
             self._say(f"harm {running.step}", f"{which}, is worse than stable: {self.of_shadow.reason}", about=SHADOW)
         elif self.of_shadow.outcome == canary_decision.ROLLBACK:
-            traffic = Traffic(self._served.model, SERVER)
-            await self._in_thread(traffic.withdraw, SHADOW, self.of_shadow.reason, running.step)
+            await self._in_thread(self._traffic().withdraw, SHADOW, self.of_shadow.reason, running.step)
             log.warning("%s, is taken back: %s", which, self.of_shadow.reason)
         elif self.of_shadow.outcome == canary_decision.WIDEN and (canary is not None or not schedule.automatic):
             why = "its plan has release.automatic: false"
@@ -112,26 +143,43 @@ class CanaryWatch:
             message = f"{which}: {proof.says}. It gets no callers yet, since {why}"
             self._say(f"shown {running.step} {why}", message, logging.INFO, SHADOW)
         elif self.of_shadow.outcome == canary_decision.WIDEN:
-            traffic = Traffic(self._served.model, SERVER)
-            began = await self._in_thread(traffic.end_shadow, running.step, standing.split.stable, proof.says)
+            act = self._traffic().end_shadow
+            began = await self._in_thread(act, running.step, standing.split.stable, proof.says)
             log.info("version %d now answers %g %% of the callers: %s", began.version, began.percent, proof.says)
 
-    async def _proof(self, alias: str, running: Rollout, stable: int, schedule: ReleaseSchedule | None) -> Proof | None:
-        """Returns what is shown of a candidate, and notes in the journal once it is good enough for its plan: after
-        `min_minutes` at the earliest, since those who ask most come first.
-        """
+    async def _proof(self, running: Rollout, stable: int, schedule: ReleaseSchedule | None) -> Proof | None:
+        """Returns what is shown of a candidate."""
         if not keeps_pairs(schedule):
             return None
-        number = running.version
-        recorded = recorded_proof(self._served.entries, number)
+        recorded = recorded_proof(self._served.entries, running.version)
         if recorded is not None:
             return recorded
-        log_of_requests = self._request_log
-        paired = await log_of_requests.paired(TwoVersions(stable, number))
-        proof = await self._in_thread(proof_of, paired, schedule, log_of_requests.clock.now())
-        if proof.is_shown and schedule is not None and self._minutes(running) >= schedule.min_minutes:
-            await self._in_thread(Traffic(self._served.model, SERVER).prove, alias, number, stable, proof.says)
-        return proof
+        paired = await self._request_log.paired(TwoVersions(stable, running.version))
+        return await self._in_thread(proof_of, paired, schedule, self._request_log.clock.now())
+
+    async def _note_proof(
+        self, alias: str, running: Rollout, stable: int, schedule: ReleaseSchedule | None, proof: Proof | None
+    ) -> None:
+        """Notes in the journal that a candidate is shown to be good enough for its plan, once: after `min_minutes` at
+        the earliest, since those who ask most come first.
+        """
+        if proof is None or not proof.is_shown or schedule is None or self._minutes(running) < schedule.min_minutes:
+            return
+        if recorded_proof(self._served.entries, running.version) is None:
+            await self._in_thread(self._traffic().prove, alias, running.version, stable, proof.says)
+
+    def _traffic(self) -> Traffic:
+        """Returns what the server itself does with the versions, which waits for no other process."""
+        model = copy.copy(self._served.model)
+        model.wait_seconds = LOCK_SECONDS
+        return Traffic(model, SERVER)
+
+    @contextlib.contextmanager
+    def _counting(self) -> Iterator[None]:
+        """Measures what counting takes; what fails has counted nothing, and what is done afterwards is no counting."""
+        began = time.monotonic()
+        yield
+        self._took += time.monotonic() - began
 
     async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(None, function, *arguments)
@@ -167,7 +215,7 @@ class CanaryWatch:
 
     def _act(self, rollout: Rollout, schedule: ReleaseSchedule, decision: CanaryDecision, stable: int) -> None:
         """Does what was decided, unless somebody else has moved the canary in the meantime."""
-        traffic = Traffic(self._served.model, SERVER)
+        traffic = self._traffic()
         if decision.outcome == canary_decision.WIDEN:
             percent = schedule.after(rollout.percent)
             traffic.widen(percent, decision.reason, at_step=rollout.step, beside=stable)

@@ -33,6 +33,7 @@ class StoreThread:
         self._metrics = metrics
         self._thread = ThreadPoolExecutor(1, "store")
         self._is_closed = False
+        self._is_left = True
         self._failing = dict[str, tuple[str, float]]()  # acts with why, and when by the monotonic clock
         self._lost = ""
 
@@ -95,14 +96,27 @@ class StoreThread:
         self._lost = f"{error} (noticed at {now}; SIGHUP or a restart takes this line away)"
         self._metrics.store_lost.inc()
         self._is_closed = True
-        self.store.leave()  # before another is opened
+        self._is_left = False
         with contextlib.suppress(StoreError):  # who asks next is told
             self._open_again()
 
     def _open_again(self) -> None:
         if self._is_closed:
+            self._leave()  # before another is opened, which would take what is beside the one before for its own
             self.store = Store(self.store.path)
             self._is_closed, self._failing = False, {}
+
+    def _leave(self) -> None:
+        if self._is_left:
+            return
+        try:
+            self.store.leave()
+        except OSError as error:
+            message = (
+                f"what SQLite keeps beside {self.store.path} cannot be removed ({error}); make its folder writable"
+            )
+            raise StoreError(f"{message}, or choose another --store") from error
+        self._is_left = True
 
     def _close(self) -> None:
         if not self._is_closed:

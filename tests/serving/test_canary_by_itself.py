@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import re
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,7 +31,9 @@ from serving_fakes import (
 )
 
 from progressive_tf.registry import Forced, ModelVersions, Registry, RegistryError
+from progressive_tf.registry.lock import write_lock
 from progressive_tf.registry.traffic import Traffic
+from progressive_tf.serving import canary_watch
 from progressive_tf.serving.callers import Callers
 from progressive_tf.serving.loaded import LoadedVersion
 from progressive_tf.serving.routing import address_number, caller_number, position
@@ -404,6 +408,55 @@ def test_a_journal_that_cannot_be_written_is_said_while_a_canary_is_to_be_taken_
     monkeypatch.setattr(Traffic, "withdraw", withdraw)
     wait_until(lambda: canary(client) == {"version": None})
     wait_until(lambda: client.get("/readyz").json()["problems"] == [])
+
+
+def test_a_canary_that_begins_to_fail_is_taken_back_while_another_process_keeps_it_from_being_widened(
+    stable: ModelVersions, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept, sleep = list[float](), asyncio.sleep
+
+    async def note(seconds: float) -> None:
+        slept.append(seconds)
+        await sleep(seconds)
+
+    release(stable, 2, alias=None, plan_release=STEPS, export=classifier(wrong=0.0))
+    fails, answer = threading.Event(), LoadedVersion.answer
+
+    def failing(self: LoadedVersion, *given: Any) -> Any:
+        if fails.is_set() and self.number == 2:
+            raise RuntimeError("it fails from now on")
+        return answer(self, *given)
+
+    monkeypatch.setattr(LoadedVersion, "answer", failing)
+    own_asyncio = SimpleNamespace(sleep=note, get_running_loop=asyncio.get_running_loop)
+    monkeypatch.setattr(canary_watch, "asyncio", own_asyncio)
+    client = start(stable, raises=False)
+    ask_before(client)
+    Traffic(stable, "ann").start_canary(2)
+    with write_lock(stable.files.path):
+        call_until(client, lambda: canary(client).get("outcome") == "widen")
+        looks = len(slept)
+        wait_until(lambda: len(slept) > looks + 2)  # each decides it again
+        assert client.get("/readyz").json()["problems"] == []
+        fails.set()
+        call_until(client, lambda: "canary" not in stable.aliases())
+    assert events(stable) == [("rollback", "canary", 2, None)]
+
+
+def test_an_export_that_lasts_is_a_problem_while_a_canary_is_to_be_widened(
+    stable: ModelVersions, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(canary_watch, "BUSY_SECONDS", 0.0)
+    release(stable, 2, alias=None, plan_release=STEPS, export=classifier(wrong=0.0))
+    client = start(stable)
+    ask_before(client)
+    Traffic(stable, "ann").start_canary(2)
+    with write_lock(stable.files.path):
+        call_until(client, lambda: client.get("/readyz").json()["problems"] != [])
+        (problem,) = client.get("/readyz").json()["problems"]
+        assert problem.startswith("the canary: another process has been writing to reviews")
+    wait_until(lambda: client.get("/readyz").json()["problems"] == [])
+    assert events(stable)[0] == ("widen", "canary", 2, 40.0)
 
 
 def test_what_a_front_end_says_of_a_caller_counts_more_than_what_he_says(

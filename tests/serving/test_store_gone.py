@@ -126,6 +126,33 @@ def test_a_store_that_cannot_be_begun_anew_is_a_problem_until_it_can(tmp_path: P
     assert rows(path, "requests") == 1
 
 
+def test_what_is_beside_a_store_that_is_gone_and_cannot_be_removed_ends_no_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, leave, fails = tmp_path / "served.sqlite", Store.leave, [True]
+
+    def left(self: Store) -> None:
+        if fails:
+            raise PermissionError("a folder that is read-only")
+        leave(self)
+
+    monkeypatch.setattr(Store, "leave", left)
+
+    async def serve() -> None:
+        store = store_thread.StoreThread(Store(path), Metrics())
+        path.unlink()
+        for _ in range(2):
+            await store.look_after()
+        assert not path.exists()  # it would have taken what is beside it for its own
+        assert any("cannot be removed (a folder that is read-only)" in problem for problem in store.problems)
+        fails.clear()
+        await store.look_after()
+        assert path.exists()
+        await store.close()
+
+    asyncio.run(serve())
+
+
 def test_a_store_that_cannot_be_written_is_a_problem_until_it_can_and_nobody_need_ask(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
