@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from typing import Any
 from urllib.parse import unquote
@@ -29,9 +29,11 @@ from tensorflow_serving.apis.regression_pb2 import RegressionRequest
 
 from progressive_tf.registry.history import STABLE
 from progressive_tf.serving.limits import Limits, Refusal
-from progressive_tf.serving.predict_routes import Answered, Wanted, answer
+from progressive_tf.serving.loaded import LoadedVersion
+from progressive_tf.serving.predict_routes import Wanted, answer
 from progressive_tf.serving.protos import body_of_examples, body_of_tensors, classes, predicted, regressions
 from progressive_tf.serving.server import Server
+from progressive_tf.serving.standing import answering_for
 from progressive_tf.serving.verbs import CLASSIFY, PREDICT, REGRESS, Verb
 
 _SIGNATURES = "signature_def"
@@ -45,6 +47,7 @@ _CODES = {
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 """A refusal's status in HTTP → the one that TensorFlow Serving gives in gRPC."""
+_BESIDE = 2  # label_before and prediction_id, which may stand beside the outputs of a version
 _Method = Callable[[bytes, Request], Awaitable[Any]]
 
 log = logging.getLogger("progressive_tf.serving")
@@ -76,7 +79,9 @@ class GrpcServer:
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", self._server.limits.body_bytes),
         ]
-        self._grpc = grpc.aio.server(options=options)
+        # As many more as are answered may be refused at once, or ask how things stand.
+        most = 2 * max(self._server.limits.concurrent_requests, 1)
+        self._grpc = grpc.aio.server(options=options, maximum_concurrent_rpcs=most)
         prediction: dict[str, _Method] = {
             "Predict": self._predict,
             "Classify": self._classify,
@@ -134,41 +139,47 @@ class GrpcServer:
         return await method(message, request)
 
     async def _predict(self, message: bytes, request: Request) -> Any:
-        asked = _read(PredictRequest, message)
-        write = partial(predicted, wanted=asked.output_filter)
-        return await self._answer(request, asked, PREDICT, body_of_tensors, write, asked.output_filter)
+        return await self._answer(request, message, PredictRequest, PREDICT, body_of_tensors, predicted)
 
     async def _classify(self, message: bytes, request: Request) -> Any:
-        return await self._answer(request, _read(ClassificationRequest, message), CLASSIFY, body_of_examples, classes)
+        return await self._answer(request, message, ClassificationRequest, CLASSIFY, body_of_examples, classes)
 
     async def _regress(self, message: bytes, request: Request) -> Any:
-        return await self._answer(request, _read(RegressionRequest, message), REGRESS, body_of_examples, regressions)
+        return await self._answer(request, message, RegressionRequest, REGRESS, body_of_examples, regressions)
 
     async def _answer(
         self,
         request: Request,
-        asked: Any,
+        message: bytes,
+        kind: Any,
         verb: Verb,
-        body_of: Callable[[Any, Limits], dict[str, Any]],
-        write: Callable[[Answered], Any],
-        outputs: Sequence[str] = (),
+        body_of: Callable[[Any, Collection[str], Limits], dict[str, Any]],
+        write: Callable[..., Any],
     ) -> Any:
-        """Returns the reply to a message; `outputs` are the names of those that it asks for, none for all."""
+        """Returns the reply to a message of a kind; all that walks a large one is done in a thread."""
         began, server = time.monotonic(), self._server
         with server.incoming.one():
+            asked = await server.incoming.walk(len(message), partial(_read, kind, message), began)
             version, label = self._which(asked.model_spec)
             key, caller = server.callers.of(request, {})
-            body = body_of(asked, server.limits)
-            return await answer(
-                server, Wanted(verb, body, asked.ByteSize(), key, caller, version, label, began, outputs), write
-            )
+            answering_for(server.served.standing, asked.model_spec.name, version, label, key)  # or it is refused
+            loaded = [each.loaded for each in server.served.standing.by_number.values()]
+
+            def body_and_outputs() -> tuple[dict[str, Any], frozenset[str]]:
+                known = {name for each in loaded for specs in each.signatures.values() for name in specs}
+                return body_of(asked, known, server.limits), _outputs(asked, loaded)
+
+            body, outputs = await server.incoming.walk(len(message), body_and_outputs, began)
+            if outputs:
+                write = partial(write, wanted=outputs)
+            wanted = Wanted(verb, body, len(message), key, caller, version, label, began, outputs)
+            return await answer(server, wanted, write)
 
     async def _metadata(self, message: bytes, request: Request) -> Any:
-        asked = _read(GetModelMetadataRequest, message)
-        if set(asked.metadata_field) != {_SIGNATURES}:
-            raise Refusal(
-                400, f"metadata_field: {_SIGNATURES} expected; got {', '.join(asked.metadata_field) or 'none'}"
-            )
+        asked = await self._server.incoming.walk(len(message), partial(_read, GetModelMetadataRequest, message))
+        if list(asked.metadata_field[:2]) != [_SIGNATURES]:
+            got = ", ".join(name[:80] for name in asked.metadata_field[:2])
+            raise Refusal(400, f"metadata_field: {_SIGNATURES} expected; got {got or 'none'}")
         version, label = self._which(asked.model_spec)
         if version is None and label is None:
             label = STABLE
@@ -180,7 +191,7 @@ class GrpcServer:
         return response
 
     async def _status(self, message: bytes, request: Request) -> Any:
-        asked = _read(GetModelStatusRequest, message)
+        asked = await self._server.incoming.walk(len(message), partial(_read, GetModelStatusRequest, message))
         version, label = self._which(asked.model_spec)
         if version is None and label is None:
             numbers = sorted(self._server.served.standing.by_number, reverse=True)
@@ -206,6 +217,17 @@ def _read(kind: Any, message: bytes) -> Any:
         return kind.FromString(message)
     except DecodeError:
         raise Refusal(400, f"a {kind.DESCRIPTOR.full_name} expected; the message is none") from None
+
+
+def _outputs(asked: Any, loaded: Collection[LoadedVersion]) -> frozenset[str]:
+    """Returns the names of the outputs that a request asks for, none for all; raises Refusal, 400, for more than any
+    version has, which the version that answers would have to look through.
+    """
+    outputs = frozenset(getattr(asked, "output_filter", ()))
+    most = len({name for each in loaded for specs in each.output_specs.values() for name in specs}) + _BESIDE
+    if len(outputs) > most:
+        raise Refusal(400, f"output_filter: {len(outputs)} outputs; at most {most}")
+    return outputs
 
 
 def _as_request(context: grpc.aio.ServicerContext) -> Request:

@@ -364,6 +364,11 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         ({"dtype": 1, "tensor_content": b"abc", "size": 1}, "INVALID_ARGUMENT", "no tensor of shape [1]"),
         ({"dtype": 1, "float_val": [1.0, 2.0], "size": 1}, "INVALID_ARGUMENT", "no tensor of shape [1]"),
         ({"dtype": 4, "int_val": [256], "size": 1}, "INVALID_ARGUMENT", "whole numbers from 0 to 255 expected"),
+        ({"dtype": 10, "int_val": [1], "size": 1}, "INVALID_ARGUMENT", "int_val is not expected with type bool"),
+        ({"dtype": 7, "int_val": [1], "string_val": [b"a"], "size": 1}, "INVALID_ARGUMENT", "with type string"),
+        ({"dtype": 1, "int_val": [1], "float_val": [1.0], "size": 1}, "INVALID_ARGUMENT", "with type float32"),
+        ({"dtype": 6, "int_val": [1] * 2**18, "size": 2**18}, "RESOURCE_EXHAUSTED", "262145 values, names among them"),
+        ({"dtype": 7, "string_val": [b""] * 2**18, "size": 2**18}, "RESOURCE_EXHAUSTED", "262145 values"),
         ({"dtype": 0, "size": 1}, "INVALID_ARGUMENT", "inputs.text: a tensor with a type expected; got 0"),
         ({"dtype": 99, "size": 1}, "INVALID_ARGUMENT", "a tensor with a type expected; got 99"),
         ({"dtype": 21, "size": 1}, "INVALID_ARGUMENT", "numbers, strings or bool expected; got variant"),
@@ -380,6 +385,81 @@ def test_a_tensor_that_is_none_is_refused(shared: Client, tensor: dict[str, Any]
             setattr(given, name, value)
     found = refused(lambda: shared.predictions.Predict(request, timeout=LONGEST))
     assert (found[0], said in found[1]) == (code, True), found
+
+
+def test_names_and_values_that_are_too_many_are_refused_before_they_are_converted(
+    shared: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tensorflow as tf
+
+    from progressive_tf.serving import protos
+
+    def converted(*given: Any) -> Any:
+        raise AssertionError("converted")
+
+    monkeypatch.setattr(tf, "make_ndarray", converted)
+    monkeypatch.setattr(protos, "_features", converted)
+    many = asked()
+    for turn in range(1000):
+        many.inputs[f"input {turn}"].dtype = 1
+    with_axes = asked(inputs={"text": ["a"]})
+    for _ in range(100_000):
+        with_axes.inputs["text"].tensor_shape.dim.add(size=2**62)
+    with_outputs = asked(inputs={"text": ["a"]})
+    with_outputs.output_filter.extend(str(turn) for turn in range(1000))
+    for request, said in (
+        (many, "inputs: 1000 names, among them 'input "),
+        (with_axes, "inputs.text: a shape of at most 32 axes expected; got 100001"),
+    ):
+        found = refused(lambda request=request: shared.predictions.Predict(request, timeout=LONGEST))
+        assert (found[0], said in found[1]) == ("INVALID_ARGUMENT", True), found
+    classify = asked("Classify")
+    classify.input.example_list.examples.extend([example(**{f"feature {turn}": [1] for turn in range(1000)})])
+    found = refused(lambda: shared.predictions.Classify(classify, timeout=LONGEST))
+    assert (found[0], "examples[0]: 1000 names" in found[1]) == ("INVALID_ARGUMENT", True), found
+    classify = asked("Classify")
+    classify.input.example_list_with_context.context.CopyFrom(example(text=[1] * 2**18))
+    found = refused(lambda: shared.predictions.Classify(classify, timeout=LONGEST))
+    assert found == ("RESOURCE_EXHAUSTED", "262145 values, names among them; at most 262144")
+    monkeypatch.undo()
+    found = refused(lambda: shared.predictions.Predict(with_outputs, timeout=LONGEST))
+    assert found == ("INVALID_ARGUMENT", "output_filter: 1000 outputs; at most 4")
+
+
+@pytest.mark.parametrize("method", ["Predict", "Classify"])
+def test_large_messages_are_read_and_converted_outside_the_event_loop(
+    shared: Client, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    from progressive_tf.serving import grpc_server, protos
+
+    walked: dict[str, str] = {}
+
+    def noting(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*given: Any) -> Any:
+            walked[name] = threading.current_thread().name.partition("_")[0]
+            return function(*given)
+
+        return noted
+
+    monkeypatch.setattr(grpc_server, "_read", noting("read", grpc_server._read))
+    converts = "_array" if method == "Predict" else "_features"
+    monkeypatch.setattr(protos, converts, noting("convert", getattr(protos, converts)))
+    texts = ["a" * 1000] * 40
+    request = asked(method, inputs={"text": texts} if method == "Predict" else None)
+    if method == "Classify":
+        request.input.example_list.examples.extend(example(text=[text]) for text in texts)
+    getattr(shared.predictions, method)(request, timeout=LONGEST)
+    assert walked == {"read": "body", "convert": "body"}
+
+
+def test_calls_that_may_be_there_at_once_are_limited(
+    model: ModelVersions, connect: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+    server = grpc.aio.server
+    monkeypatch.setattr(grpc.aio, "server", lambda **named: given.update(named) or server(**named))
+    connect(model, concurrent_requests=3)
+    assert given["maximum_concurrent_rpcs"] == 6
 
 
 def test_a_message_that_is_none_and_a_method_that_is_not_there(shared: Client) -> None:
