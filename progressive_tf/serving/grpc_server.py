@@ -92,7 +92,8 @@ class GrpcServer:
         self._grpc.add_generic_rpc_handlers(
             tuple(
                 grpc.method_handlers_generic_handler(
-                    f"tensorflow.serving.{service}", {name: self._handler(method) for name, method in methods.items()}
+                    f"tensorflow.serving.{service}",
+                    {name: self._handler(name, method) for name, method in methods.items()},
                 )
                 for service, methods in (("PredictionService", prediction), ("ModelService", model))
             )
@@ -109,23 +110,33 @@ class GrpcServer:
             await asyncio.gather(*self._answers, return_exceptions=True)
             await self._grpc.stop(self._server.limits.request_seconds)
 
-    def _handler(self, method: _Method) -> Any:
+    def _handler(self, name: str, method: _Method) -> Any:
         async def call(message: bytes, context: grpc.aio.ServicerContext) -> bytes:
             # A caller who goes, or whose own time is over, leaves the answer to be noted as that of any other.
-            task = asyncio.ensure_future(self._guarded(method, message, _as_request(context)))
+            task = asyncio.ensure_future(self._noted(name, method, message, context))
             self._answers.add(task)
             task.add_done_callback(self._end)
-            try:
-                return (await asyncio.shield(task)).SerializeToString()
-            except Refusal as refusal:
-                code, said = _CODES.get(refusal.status, grpc.StatusCode.INTERNAL), refusal.message
-            except Exception:
-                log.exception("a call over gRPC failed")
-                code, said = grpc.StatusCode.INTERNAL, "the server failed on this request; its log says why"
-            await context.abort(code, said)
-            raise AssertionError("abort raises")
+            reply, code, said = await asyncio.shield(task)
+            if code is not grpc.StatusCode.OK:
+                await context.abort(code, said)
+            return reply
 
         return grpc.unary_unary_rpc_method_handler(call)
+
+    async def _noted(
+        self, name: str, method: _Method, message: bytes, context: grpc.aio.ServicerContext
+    ) -> tuple[bytes, grpc.StatusCode, str]:
+        """Returns the reply to a call, its code, and what a refusal says; counts it, whatever becomes of it."""
+        reply, code, said = b"", grpc.StatusCode.OK, ""
+        try:
+            reply = (await self._guarded(method, message, _as_request(context))).SerializeToString()
+        except Refusal as refusal:
+            code, said = _CODES.get(refusal.status, grpc.StatusCode.INTERNAL), refusal.message
+        except Exception:
+            log.exception("a call over gRPC failed")
+            code, said = grpc.StatusCode.INTERNAL, "the server failed on this request; its log says why"
+        self._server.metrics.grpc_calls.labels(name, code.name).inc()
+        return reply, code, said
 
     def _end(self, task: asyncio.Task[Any]) -> None:
         self._answers.discard(task)
@@ -135,7 +146,6 @@ class GrpcServer:
     async def _guarded(self, method: _Method, message: bytes, request: Request) -> Any:
         if self._is_ending:
             raise Refusal(503, "the server is about to end; ask another one, or again later")
-        self._server.tokens.check_predict(request)
         return await method(message, request)
 
     async def _predict(self, message: bytes, request: Request) -> Any:
@@ -158,6 +168,7 @@ class GrpcServer:
     ) -> Any:
         """Returns the reply to a message of a kind; all that walks a large one is done in a thread."""
         began, server = time.monotonic(), self._server
+        server.tokens.check_predict(request)
         with server.incoming.one():
             asked = await server.incoming.walk(len(message), partial(_read, kind, message), began)
             version, label = self._which(asked.model_spec)
@@ -176,6 +187,7 @@ class GrpcServer:
             return await answer(server, wanted, write)
 
     async def _metadata(self, message: bytes, request: Request) -> Any:
+        self._server.tokens.check_known(request)
         asked = await self._server.incoming.walk(len(message), partial(_read, GetModelMetadataRequest, message))
         if list(asked.metadata_field[:2]) != [_SIGNATURES]:
             got = ", ".join(name[:80] for name in asked.metadata_field[:2])
@@ -191,6 +203,7 @@ class GrpcServer:
         return response
 
     async def _status(self, message: bytes, request: Request) -> Any:
+        self._server.tokens.check_known(request)
         asked = await self._server.incoming.walk(len(message), partial(_read, GetModelStatusRequest, message))
         version, label = self._which(asked.model_spec)
         if version is None and label is None:
@@ -235,7 +248,7 @@ def _as_request(context: grpc.aio.ServicerContext) -> Request:
     are told by.
     """
     headers = [
-        (name.lower().encode(), value.encode("latin-1"))
+        (name.lower().encode(), _header(value))
         for name, value in context.invocation_metadata() or ()
         if isinstance(value, str)
     ]
@@ -243,3 +256,11 @@ def _as_request(context: grpc.aio.ServicerContext) -> Request:
     host, _, port = address.rpartition(":")
     client = (host.strip("[]"), int(port)) if kind in ("ipv4", "ipv6") else None
     return Request({"type": "http", "headers": headers, "client": client})
+
+
+def _header(value: str) -> bytes:
+    """Returns the bytes of a header's value, Latin-1 where it can be, as HTTP has it, and else UTF-8."""
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError:
+        return value.encode("utf-8")

@@ -516,6 +516,70 @@ def test_callers_have_a_token(model: ModelVersions, connect: Callable[..., Clien
     assert client.predict({"text": ["a"]}, [("authorization", "Bearer secret")]).model_spec.version.value == 1
 
 
+def test_operators_see_how_things_stand_and_predict_nothing(
+    model: ModelVersions, connect: Callable[..., Client]
+) -> None:
+    from progressive_tf.serving.tokens import Tokens
+
+    client = connect(model, tokens=Tokens(predict="secret", release="operator"))
+    about = asked("Metadata")
+    about.metadata_field.append("signature_def")
+    for token in ("secret", "operator"):
+        metadata = [("authorization", f"Bearer {token}")]
+        status = client.models.GetModelStatus(asked("Status"), timeout=LONGEST, metadata=metadata)
+        assert status.model_version_status
+        found = client.predictions.GetModelMetadata(about, timeout=LONGEST, metadata=metadata)
+        assert found.model_spec.version.value == 1
+    assert refused(lambda: client.predict({"text": ["a"]}, metadata))[0] == "UNAUTHENTICATED"
+    for call in (client.predictions.GetModelMetadata, client.predictions.Predict):
+        request = about if call is client.predictions.GetModelMetadata else asked(inputs={"text": ["a"]})
+        assert refused(lambda call=call, request=request: call(request, timeout=LONGEST))[0] == "UNAUTHENTICATED"
+
+
+def test_calls_are_counted_by_method_and_code(
+    model: ModelVersions, connect: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from progressive_tf.serving import grpc_server
+
+    client = connect(model)
+    client.predict({"text": ["a"]})
+    client.models.GetModelStatus(asked("Status"), timeout=LONGEST)
+    refused(lambda: client.predict({"other": ["a"]}))
+
+    def failing(context: Any) -> Any:
+        raise KeyError("metadata")
+
+    monkeypatch.setattr(grpc_server, "_as_request", failing)
+    assert refused(lambda: client.predict({"text": ["a"]}))[0] == "INTERNAL"
+    page = client.rest.get("/metrics").text
+    for method, code in (
+        ("Predict", "OK"),
+        ("GetModelStatus", "OK"),
+        ("Predict", "INVALID_ARGUMENT"),
+        ("Predict", "INTERNAL"),
+    ):
+        assert f'progressive_tf_grpc_calls_total{{code="{code}",method="{method}"}} 1.0' in page
+
+
+def test_metadata_are_headers_whatever_they_are_written_in() -> None:
+    from progressive_tf.serving.callers import Callers
+    from progressive_tf.serving.grpc_server import _as_request
+
+    class Context:
+        def __init__(self, key: str) -> None:
+            self.key = key
+
+        def invocation_metadata(self) -> Any:
+            return (("x-caller-key", self.key), ("other-bin", b"\xff"))
+
+        def peer(self) -> str:
+            return "ipv4:127.0.0.1:9"
+
+    for key in ("ann", "Zoë", "Ἄννα"):
+        request = _as_request(Context(key))  # type: ignore[arg-type]
+        assert (Callers().of(request, {})[0], request.client) == (key, ("127.0.0.1", 9))
+
+
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[threading.Event, threading.Event]]:
     """Versions that answer no caller before the second event; the first tells that one waits."""
