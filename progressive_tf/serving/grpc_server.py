@@ -34,7 +34,7 @@ from progressive_tf.serving.predict_routes import Wanted, answer
 from progressive_tf.serving.protos import body_of_examples, body_of_tensors, classes, predicted, regressions
 from progressive_tf.serving.server import Server
 from progressive_tf.serving.standing import answering_for
-from progressive_tf.serving.verbs import CLASSIFY, PREDICT, REGRESS, Verb
+from progressive_tf.serving.verbs import CLASSIFY, PREDICT, PREDICTION_ID, REGRESS, Verb
 
 _SIGNATURES = "signature_def"
 _CODES = {
@@ -69,6 +69,7 @@ class GrpcServer:
         self._host = f"[{host}]" if ":" in host else host
         self._server = server
         self._answers: set[asyncio.Task[Any]] = set()
+        self._said: set[int] = set()  # versions that have been warned of
         self._is_ending = False
         self._grpc: grpc.aio.Server | None = None
 
@@ -175,6 +176,7 @@ class GrpcServer:
             key, caller = server.callers.of(request, {})
             answering_for(server.served.standing, asked.model_spec.name, version, label, key)  # or it is refused
             loaded = [each.loaded for each in server.served.standing.by_number.values()]
+            self._say_hidden(loaded)
 
             def body_and_outputs() -> tuple[dict[str, Any], frozenset[str]]:
                 known = {name for each in loaded for specs in each.signatures.values() for name in specs}
@@ -185,6 +187,18 @@ class GrpcServer:
                 write = partial(write, wanted=outputs)
             wanted = Wanted(verb, body, len(message), key, caller, version, label, began, outputs)
             return await answer(server, wanted, write)
+
+    def _say_hidden(self, loaded: Collection[LoadedVersion]) -> None:
+        """Says once of each version that an output of its own takes the place of the ids for feedback."""
+        for each in loaded:
+            has_own = any(PREDICTION_ID in specs for specs in each.output_specs.values())
+            if has_own and each.number not in self._said:
+                self._said.add(each.number)
+                log.warning(
+                    "version %d has an output %s of its own: over gRPC that comes, and no ids for feedback",
+                    each.number,
+                    PREDICTION_ID,
+                )
 
     async def _metadata(self, message: bytes, request: Request) -> Any:
         self._server.tokens.check_known(request)

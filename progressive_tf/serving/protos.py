@@ -70,7 +70,8 @@ def body_of_examples(request: Any, known: Collection[str], limits: Limits) -> di
 
 
 def predicted(answered: Answered, wanted: Collection[str] = ()) -> PredictResponse:
-    """Returns the reply with the outputs of all instances as tensors, and the ids for feedback as `prediction_id`.
+    """Returns the reply with the outputs of all instances as tensors, and the ids for feedback as `prediction_id`,
+    unless the version has an output of that name itself.
 
     Args:
         answered: what is answered; lists of an output that differ in length are filled up with 0 or "".
@@ -81,7 +82,8 @@ def predicted(answered: Answered, wanted: Collection[str] = ()) -> PredictRespon
         name: tf.TensorSpec([None], tf.string) for outputs in answered.outputs for name in set(outputs) - set(specs)
     }
     columns = {name: [outputs[name] for outputs in answered.outputs] for name in specs}
-    specs[PREDICTION_ID], columns[PREDICTION_ID] = tf.TensorSpec([None], tf.string), answered.ids
+    if PREDICTION_ID not in specs:
+        specs[PREDICTION_ID], columns[PREDICTION_ID] = tf.TensorSpec([None], tf.string), answered.ids
     response = PredictResponse(model_spec=_model_spec(answered))
     for name, spec in specs.items():
         if not wanted or name in wanted:

@@ -233,6 +233,34 @@ def test_lists_of_several_lengths_are_filled_up(tmp_path: Path, connect: Callabl
     assert found["tokens"].tolist() == [[1, 2, 0], [3, 4, 0]]
 
 
+def test_an_output_of_a_version_is_not_hidden_by_ids_for_feedback(
+    tmp_path: Path, connect: Callable[..., Client], caplog: pytest.LogCaptureFixture
+) -> None:
+    def export(folder: Path) -> None:
+        import tensorflow as tf
+
+        class Small(tf.Module):
+            @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+            def serve(self, text: Any) -> dict[str, Any]:
+                share = tf.fill([tf.shape(text)[0]], 0.5)
+                return {
+                    "probabilities": tf.stack([share, share], axis=1),
+                    "label": tf.fill([tf.shape(text)[0]], "positive"),
+                    "prediction_id": text + "!",
+                }
+
+        model = Small()
+        tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})
+
+    model = Registry(tmp_path / "registry").model(MODEL)
+    release(model, 1, export=export)
+    client = connect(model)
+    for _ in range(2):
+        assert arrays(client.predict({"text": ["a"]}))["prediction_id"].tolist() == [b"a!"]
+    warned = [each for each in caplog.messages if "an output prediction_id of its own" in each]
+    assert len(warned) == 1
+
+
 def test_only_the_outputs_that_are_asked_for_come(model: ModelVersions, connect: Callable[..., Client]) -> None:
     client, request = connect(model), asked(inputs={"text": ["a"]})
     request.output_filter.extend(["label"])
