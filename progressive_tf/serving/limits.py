@@ -24,8 +24,8 @@ class Limits:
         request_seconds: from the first byte to the reply; 408 while the body is read, 504 afterwards.
         body_seconds: until a body is whole; 408.
         body_rate: bytes a second of a body that is not whole, on average since `SLOW_SECONDS` after it began; 408.
-        concurrent_requests: of callers, being answered, half of them by the canary, bodies that are whole and wait to be
-            read among them; 503. As many may be half read, and twice as many calls over gRPC be there at once.
+        concurrent_requests: of callers, being answered, half of them by the canary, and whole bodies that wait to be
+            read; 503. As many may be half read, and twice as many calls over gRPC be there at once.
         queued_instances: waiting for a batch, half of them of one caller; 429.
     """
 
