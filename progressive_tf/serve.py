@@ -234,7 +234,7 @@ def serve(
         application,
         host=host,
         port=port,
-        http=limited(Rules.of(limits)),
+        http=limited(Rules.of(limits), metrics.note_refused),
         # Not before the last request under way has had its time.
         timeout_graceful_shutdown=math.ceil(max_seconds) + 5,
         access_log=verbose and not is_json,  # whose lines have queries

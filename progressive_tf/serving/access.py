@@ -13,11 +13,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from progressive_tf.serving.metrics import Metrics
+from progressive_tf.serving.metrics import OTHER, Metrics
 from progressive_tf.serving.trace_context import TraceContext
 
 REQUEST_ID = "X-Request-ID"
-OTHER = "other"  # whatever nobody foresaw, so that callers make no labels
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _USABLE_ID = re.compile(r"[ -~]{1,128}")
 _LONGEST_PATH = 300

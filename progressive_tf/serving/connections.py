@@ -11,6 +11,7 @@ import http
 import json
 import resource
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,11 +98,12 @@ class Connection(HttpToolsProtocol):
     rules = Rules()
     waiting = Places(rules.waiting)
     half_bodies = Places(rules.half_bodies)
+    note_refused: Callable[[int], None] = staticmethod(lambda status: None)
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self.address = 0
-        self._in_head = self._in_body = False
+        self._in_head = self._in_body = self._has_ended = False
         self._size = 0  # of the head, or else of the body, that is not whole
         self._waits_for = ""
         self._late: asyncio.TimerHandle | None = None
@@ -121,11 +123,12 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Reads what has come; refuses a head or a body that does not end."""
-        before = self._in_head, self._in_body
+        self._has_ended = False
         super().data_received(data)
         if self.transport.is_closing():
             return
-        self._size = self._size + len(data) if before == (self._in_head, self._in_body) else 0
+        # Where something has ended in it, nobody says how much of it is of what has begun behind that.
+        self._size = 0 if self._has_ended else self._size + len(data)
         if self._in_head and self._size > self.rules.head_bytes:
             self.refuse(431, f"a head of more than {self.rules.head_bytes} bytes")
         elif self._in_body and self._size > self.rules.body_bytes:
@@ -141,12 +144,12 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Ends a head, and begins a body, which may have nothing in it."""
         super().on_headers_complete()
-        self._in_head, self._in_body = False, True
+        self._in_head, self._in_body, self._has_ended = False, True, True
 
     def on_message_complete(self) -> None:
         """Ends a request."""
         super().on_message_complete()
-        self._in_body = False
+        self._in_body, self._has_ended = False, True
 
     def on_response_complete(self) -> None:
         """Begins to wait for the next request."""
@@ -177,6 +180,11 @@ class Connection(HttpToolsProtocol):
         else:
             self._end()
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuses what is no HTTP."""
+        super().send_400_response(msg)
+        self.note_refused(400)
+
     def refuse(self, status: int, message: str) -> None:
         """Ends the connection; says why where something has come, and the reply to nothing else would be in the way."""
         cycle, phrase = self.cycle, http.HTTPStatus(status).phrase
@@ -185,6 +193,7 @@ class Connection(HttpToolsProtocol):
             body = json.dumps({"error": message}, ensure_ascii=False).encode()
             head = f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
             self.transport.write(f"{head}connection: close\r\n\r\n".encode() + body)
+            self.note_refused(status)
         if cycle is not None:
             cycle.disconnected = True
             cycle.message_event.set()
@@ -241,7 +250,17 @@ class Connection(HttpToolsProtocol):
         self._untaken = self.loop.call_later(seconds, abort) if is_waited_for else None
 
 
-def limited(rules: Rules) -> type[Connection]:
-    """Returns the class of the connections of one server, which share their places."""
-    shared = {"rules": rules, "waiting": Places(rules.waiting), "half_bodies": Places(rules.half_bodies)}
+def limited(rules: Rules, note_refused: Callable[[int], None] = lambda status: None) -> type[Connection]:
+    """Returns the class of the connections of one server, which share their places.
+
+    Args:
+        rules: that they follow.
+        note_refused: is told the status of each reply that a connection gives by itself, of which no application knows.
+    """
+    shared = {
+        "rules": rules,
+        "waiting": Places(rules.waiting),
+        "half_bodies": Places(rules.half_bodies),
+        "note_refused": staticmethod(note_refused),
+    }
     return type("LimitedConnection", (Connection,), shared)

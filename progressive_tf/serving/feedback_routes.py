@@ -65,7 +65,7 @@ def feedback_routes(server: Server) -> APIRouter:
     @routes.post("/v1/feedback", openapi_extra=_DOCUMENT)
     async def feedback(request: Request) -> JSONResponse:
         """Keeps what a user says about a prediction; the same again changes nothing."""
-        server.tokens.check_feedback(request)
+        server.tokens.check_known(request)
         body = (await server.incoming.body(request)).fields
         with server.incoming.one(), _refusing():
             if "question_id" in body:

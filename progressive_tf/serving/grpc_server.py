@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from typing import Any
 from urllib.parse import unquote
@@ -29,10 +29,12 @@ from tensorflow_serving.apis.regression_pb2 import RegressionRequest
 
 from progressive_tf.registry.history import STABLE
 from progressive_tf.serving.limits import Limits, Refusal
-from progressive_tf.serving.predict_routes import Answered, Wanted, answer
+from progressive_tf.serving.loaded import LoadedVersion
+from progressive_tf.serving.predict_routes import Wanted, answer
 from progressive_tf.serving.protos import body_of_examples, body_of_tensors, classes, predicted, regressions
 from progressive_tf.serving.server import Server
-from progressive_tf.serving.verbs import CLASSIFY, PREDICT, REGRESS, Verb
+from progressive_tf.serving.standing import answering_for
+from progressive_tf.serving.verbs import CLASSIFY, PREDICT, PREDICTION_ID, REGRESS, Verb
 
 _SIGNATURES = "signature_def"
 _CODES = {
@@ -45,6 +47,7 @@ _CODES = {
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 """A refusal's status in HTTP → the one that TensorFlow Serving gives in gRPC."""
+_BESIDE = 2  # label_before and prediction_id, which may stand beside the outputs of a version
 _Method = Callable[[bytes, Request], Awaitable[Any]]
 
 log = logging.getLogger("progressive_tf.serving")
@@ -66,6 +69,7 @@ class GrpcServer:
         self._host = f"[{host}]" if ":" in host else host
         self._server = server
         self._answers: set[asyncio.Task[Any]] = set()
+        self._said: set[int] = set()  # versions that have been warned of
         self._is_ending = False
         self._grpc: grpc.aio.Server | None = None
 
@@ -76,7 +80,9 @@ class GrpcServer:
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", self._server.limits.body_bytes),
         ]
-        self._grpc = grpc.aio.server(options=options)
+        # As many more as are answered may be refused at once, or ask how things stand.
+        most = 2 * max(self._server.limits.concurrent_requests, 1)
+        self._grpc = grpc.aio.server(options=options, maximum_concurrent_rpcs=most)
         prediction: dict[str, _Method] = {
             "Predict": self._predict,
             "Classify": self._classify,
@@ -87,7 +93,8 @@ class GrpcServer:
         self._grpc.add_generic_rpc_handlers(
             tuple(
                 grpc.method_handlers_generic_handler(
-                    f"tensorflow.serving.{service}", {name: self._handler(method) for name, method in methods.items()}
+                    f"tensorflow.serving.{service}",
+                    {name: self._handler(name, method) for name, method in methods.items()},
                 )
                 for service, methods in (("PredictionService", prediction), ("ModelService", model))
             )
@@ -104,23 +111,33 @@ class GrpcServer:
             await asyncio.gather(*self._answers, return_exceptions=True)
             await self._grpc.stop(self._server.limits.request_seconds)
 
-    def _handler(self, method: _Method) -> Any:
+    def _handler(self, name: str, method: _Method) -> Any:
         async def call(message: bytes, context: grpc.aio.ServicerContext) -> bytes:
             # A caller who goes, or whose own time is over, leaves the answer to be noted as that of any other.
-            task = asyncio.ensure_future(self._guarded(method, message, _as_request(context)))
+            task = asyncio.ensure_future(self._noted(name, method, message, context))
             self._answers.add(task)
             task.add_done_callback(self._end)
-            try:
-                return (await asyncio.shield(task)).SerializeToString()
-            except Refusal as refusal:
-                code, said = _CODES.get(refusal.status, grpc.StatusCode.INTERNAL), refusal.message
-            except Exception:
-                log.exception("a call over gRPC failed")
-                code, said = grpc.StatusCode.INTERNAL, "the server failed on this request; its log says why"
-            await context.abort(code, said)
-            raise AssertionError("abort raises")
+            reply, code, said = await asyncio.shield(task)
+            if code is not grpc.StatusCode.OK:
+                await context.abort(code, said)
+            return reply
 
         return grpc.unary_unary_rpc_method_handler(call)
+
+    async def _noted(
+        self, name: str, method: _Method, message: bytes, context: grpc.aio.ServicerContext
+    ) -> tuple[bytes, grpc.StatusCode, str]:
+        """Returns the reply to a call, its code, and what a refusal says; counts it, whatever becomes of it."""
+        reply, code, said = b"", grpc.StatusCode.OK, ""
+        try:
+            reply = (await self._guarded(method, message, _as_request(context))).SerializeToString()
+        except Refusal as refusal:
+            code, said = _CODES.get(refusal.status, grpc.StatusCode.INTERNAL), refusal.message
+        except Exception:
+            log.exception("a call over gRPC failed")
+            code, said = grpc.StatusCode.INTERNAL, "the server failed on this request; its log says why"
+        self._server.metrics.grpc_calls.labels(name, code.name).inc()
+        return reply, code, said
 
     def _end(self, task: asyncio.Task[Any]) -> None:
         self._answers.discard(task)
@@ -130,45 +147,65 @@ class GrpcServer:
     async def _guarded(self, method: _Method, message: bytes, request: Request) -> Any:
         if self._is_ending:
             raise Refusal(503, "the server is about to end; ask another one, or again later")
-        self._server.tokens.check_predict(request)
         return await method(message, request)
 
     async def _predict(self, message: bytes, request: Request) -> Any:
-        asked = _read(PredictRequest, message)
-        write = partial(predicted, wanted=asked.output_filter)
-        return await self._answer(request, asked, PREDICT, body_of_tensors, write, asked.output_filter)
+        return await self._answer(request, message, PredictRequest, PREDICT, body_of_tensors, predicted)
 
     async def _classify(self, message: bytes, request: Request) -> Any:
-        return await self._answer(request, _read(ClassificationRequest, message), CLASSIFY, body_of_examples, classes)
+        return await self._answer(request, message, ClassificationRequest, CLASSIFY, body_of_examples, classes)
 
     async def _regress(self, message: bytes, request: Request) -> Any:
-        return await self._answer(request, _read(RegressionRequest, message), REGRESS, body_of_examples, regressions)
+        return await self._answer(request, message, RegressionRequest, REGRESS, body_of_examples, regressions)
 
     async def _answer(
         self,
         request: Request,
-        asked: Any,
+        message: bytes,
+        kind: Any,
         verb: Verb,
-        body_of: Callable[[Any, Limits], dict[str, Any]],
-        write: Callable[[Answered], Any],
-        outputs: Sequence[str] = (),
+        body_of: Callable[[Any, Collection[str], Limits], dict[str, Any]],
+        write: Callable[..., Any],
     ) -> Any:
-        """Returns the reply to a message; `outputs` are the names of those that it asks for, none for all."""
+        """Returns the reply to a message of a kind; all that walks a large one is done in a thread."""
         began, server = time.monotonic(), self._server
+        server.tokens.check_predict(request)
         with server.incoming.one():
+            asked = await server.incoming.walk(len(message), partial(_read, kind, message), began)
             version, label = self._which(asked.model_spec)
             key, caller = server.callers.of(request, {})
-            body = body_of(asked, server.limits)
-            return await answer(
-                server, Wanted(verb, body, asked.ByteSize(), key, caller, version, label, began, outputs), write
-            )
+            answering_for(server.served.standing, asked.model_spec.name, version, label, key)  # or it is refused
+            loaded = [each.loaded for each in server.served.standing.by_number.values()]
+            self._say_hidden(loaded)
+
+            def body_and_outputs() -> tuple[dict[str, Any], frozenset[str]]:
+                known = {name for each in loaded for specs in each.signatures.values() for name in specs}
+                return body_of(asked, known, server.limits), _outputs(asked, loaded)
+
+            body, outputs = await server.incoming.walk(len(message), body_and_outputs, began)
+            if outputs:
+                write = partial(write, wanted=outputs)
+            wanted = Wanted(verb, body, len(message), key, caller, version, label, began, outputs)
+            return await answer(server, wanted, write)
+
+    def _say_hidden(self, loaded: Collection[LoadedVersion]) -> None:
+        """Says once of each version that an output of its own takes the place of the ids for feedback."""
+        for each in loaded:
+            has_own = any(PREDICTION_ID in specs for specs in each.output_specs.values())
+            if has_own and each.number not in self._said:
+                self._said.add(each.number)
+                log.warning(
+                    "version %d has an output %s of its own: over gRPC that comes, and no ids for feedback",
+                    each.number,
+                    PREDICTION_ID,
+                )
 
     async def _metadata(self, message: bytes, request: Request) -> Any:
-        asked = _read(GetModelMetadataRequest, message)
-        if set(asked.metadata_field) != {_SIGNATURES}:
-            raise Refusal(
-                400, f"metadata_field: {_SIGNATURES} expected; got {', '.join(asked.metadata_field) or 'none'}"
-            )
+        self._server.tokens.check_known(request)
+        asked = await self._server.incoming.walk(len(message), partial(_read, GetModelMetadataRequest, message))
+        if list(asked.metadata_field[:2]) != [_SIGNATURES]:
+            got = ", ".join(name[:80] for name in asked.metadata_field[:2])
+            raise Refusal(400, f"metadata_field: {_SIGNATURES} expected; got {got or 'none'}")
         version, label = self._which(asked.model_spec)
         if version is None and label is None:
             label = STABLE
@@ -180,7 +217,8 @@ class GrpcServer:
         return response
 
     async def _status(self, message: bytes, request: Request) -> Any:
-        asked = _read(GetModelStatusRequest, message)
+        self._server.tokens.check_known(request)
+        asked = await self._server.incoming.walk(len(message), partial(_read, GetModelStatusRequest, message))
         version, label = self._which(asked.model_spec)
         if version is None and label is None:
             numbers = sorted(self._server.served.standing.by_number, reverse=True)
@@ -208,12 +246,23 @@ def _read(kind: Any, message: bytes) -> Any:
         raise Refusal(400, f"a {kind.DESCRIPTOR.full_name} expected; the message is none") from None
 
 
+def _outputs(asked: Any, loaded: Collection[LoadedVersion]) -> frozenset[str]:
+    """Returns the names of the outputs that a request asks for, none for all; raises Refusal, 400, for more than any
+    version has, which the version that answers would have to look through.
+    """
+    outputs = frozenset(getattr(asked, "output_filter", ()))
+    most = len({name for each in loaded for specs in each.output_specs.values() for name in specs}) + _BESIDE
+    if len(outputs) > most:
+        raise Refusal(400, f"output_filter: {len(outputs)} outputs; at most {most}")
+    return outputs
+
+
 def _as_request(context: grpc.aio.ServicerContext) -> Request:
     """Returns what a call says of its caller, whose metadata are HTTP's headers, as the request that tokens and callers
     are told by.
     """
     headers = [
-        (name.lower().encode(), value.encode("latin-1"))
+        (name.lower().encode(), _header(value))
         for name, value in context.invocation_metadata() or ()
         if isinstance(value, str)
     ]
@@ -221,3 +270,11 @@ def _as_request(context: grpc.aio.ServicerContext) -> Request:
     host, _, port = address.rpartition(":")
     client = (host.strip("[]"), int(port)) if kind in ("ipv4", "ipv6") else None
     return Request({"type": "http", "headers": headers, "client": client})
+
+
+def _header(value: str) -> bytes:
+    """Returns the bytes of a header's value, Latin-1 where it can be, as HTTP has it, and else UTF-8."""
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError:
+        return value.encode("utf-8")

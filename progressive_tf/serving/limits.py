@@ -15,7 +15,8 @@ class Limits:
 
     Args:
         body_bytes: of a request; 413.
-        values: of a body as JSON, keys among them, whatever they are; as many as `instances` of `tokens`; 413.
+        values: of a body as JSON, keys among them, whatever they are; as many as `instances` of `tokens`; and
+            those that a message of gRPC lists, names among them; 413.
         instances: of a request; 413.
         text_bytes: of one text or cell, as UTF-8; 413.
         tokens: numbers of one text that is given as tokens, whole numbers in a list of any length; 413.
@@ -23,7 +24,8 @@ class Limits:
         request_seconds: from the first byte to the reply; 408 while the body is read, 504 afterwards.
         body_seconds: until a body is whole; 408.
         body_rate: bytes a second of a body that is not whole, on average since `SLOW_SECONDS` after it began; 408.
-        concurrent_requests: of callers, being answered, half of them by the canary; 503. As many may be half read.
+        concurrent_requests: of callers, being answered, half of them by the canary, and whole bodies that wait to be
+            read; 503. As many may be half read, and twice as many calls over gRPC be there at once.
         queued_instances: waiting for a batch, half of them of one caller; 429.
     """
 

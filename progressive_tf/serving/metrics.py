@@ -13,6 +13,7 @@ from progressive_tf.models.preprocessing import INPUT_TOKENS, UNKNOWN_CELLS, USE
 
 log = logging.getLogger("progressive_tf.serving")
 
+OTHER = "other"  # whatever nobody foresaw, so that callers make no labels
 IS_WHOLE, ABSTAINED, UNKNOWN = "is_whole", "abstained", "unknown"
 _SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 _DIFFERENCES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
@@ -31,6 +32,11 @@ class Metrics:
             "progressive_tf_http_responses",
             "Replies to all requests by route, method and status; what no route has is of route other.",
             ["route", "method", "status"],
+        )
+        self.grpc_calls = counter(
+            "progressive_tf_grpc_calls",
+            "Calls over gRPC by method and code.",
+            ["method", "code"],
         )
         self.in_flight = gauge(
             "progressive_tf_requests_in_flight", "Requests that are being answered, the one for this page among them."
@@ -122,6 +128,10 @@ class Metrics:
         self.alias = gauge(
             "progressive_tf_alias_version", "The version that an alias is served by.", ["model", "alias"]
         )
+
+    def note_refused(self, status: int) -> None:
+        """Counts a reply to what was no whole request, so that nobody knows its route and method."""
+        self.responses.labels(OTHER, OTHER, status).inc()
 
     def text(self) -> bytes:
         """Returns all of them as `/metrics` gives them."""

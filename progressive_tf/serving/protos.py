@@ -14,31 +14,54 @@ from tensorflow_serving.apis.model_pb2 import ModelSpec
 from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
 from tensorflow_serving.apis.regression_pb2 import RegressionResponse
 
+from progressive_tf.errors import listed
 from progressive_tf.serving.examples import CONTEXT, EXAMPLES
 from progressive_tf.serving.instances import COLUMNS
 from progressive_tf.serving.limits import Limits, Refusal
 from progressive_tf.serving.predict_routes import Answered
 from progressive_tf.serving.verbs import PREDICTION_ID, classified, numbers
 
+_MOST_AXES = 32  # as many as NumPy's arrays have
 
-def body_of_tensors(request: PredictRequest, limits: Limits) -> dict[str, Any]:
+
+def body_of_tensors(request: PredictRequest, known: Collection[str], limits: Limits) -> dict[str, Any]:
     """Returns what a request to predict asks: each input as an array whose first axis is the instances.
 
-    Raises Refusal, 400 or 413, for a tensor that is none, or is larger than a body may be.
+    Args:
+        request: the message.
+        known: the names of inputs that any version has.
+        limits: of what it may hold.
+
+    Raises:
+        Refusal: 400 or 413, for more inputs or values than there may be, and for a tensor that is none, or is larger
+            than a body may be.
     """
-    arrays = {name: _array(tensor, f"{COLUMNS}.{name}", limits) for name, tensor in request.inputs.items()}
+    _refuse_more_names(request.inputs, known, COLUMNS)
+    _refuse_more_values(sum(map(_values_of_tensor, request.inputs.values())), limits)
+    arrays = {name: _array(tensor, f"{COLUMNS}.{name:.80}", limits) for name, tensor in request.inputs.items()}
     return {COLUMNS: arrays, "signature_name": request.model_spec.signature_name}
 
 
-def body_of_examples(request: Any, limits: Limits) -> dict[str, Any]:
+def body_of_examples(request: Any, known: Collection[str], limits: Limits) -> dict[str, Any]:
     """Returns what a request to classify or to regress asks: lists of features by name.
 
-    Raises Refusal, 413, for more examples than there may be.
+    Args:
+        request: the message.
+        known: the names of inputs that any version has.
+        limits: of what it may hold.
+
+    Raises:
+        Refusal: 400 or 413, for more examples, features or values than there may be.
     """
     shared = request.input.WhichOneof("kind") == "example_list_with_context"
     given = request.input.example_list_with_context if shared else request.input.example_list
     if len(given.examples) > limits.instances:
         raise Refusal(413, f"{len(given.examples)} instances; at most {limits.instances} in one request")
+    places = [(example, f"{EXAMPLES}[{at}]") for at, example in enumerate(given.examples)]
+    places += [(given.context, CONTEXT)] if shared else []
+    for example, place in places:
+        _refuse_more_names(example.features.feature, known, place)
+    _refuse_more_values(sum(_values_of_example(example) for example, _ in places), limits)
     body = {
         EXAMPLES: [_features(example) for example in given.examples],
         "signature_name": request.model_spec.signature_name,
@@ -46,8 +69,9 @@ def body_of_examples(request: Any, limits: Limits) -> dict[str, Any]:
     return body | ({CONTEXT: _features(given.context)} if shared else {})
 
 
-def predicted(answered: Answered, wanted: Collection[str]) -> PredictResponse:
-    """Returns the reply with the outputs of all instances as tensors, and the ids for feedback as `prediction_id`.
+def predicted(answered: Answered, wanted: Collection[str] = ()) -> PredictResponse:
+    """Returns the reply with the outputs of all instances as tensors, and the ids for feedback as `prediction_id`,
+    unless the version has an output of that name itself.
 
     Args:
         answered: what is answered; lists of an output that differ in length are filled up with 0 or "".
@@ -58,7 +82,8 @@ def predicted(answered: Answered, wanted: Collection[str]) -> PredictResponse:
         name: tf.TensorSpec([None], tf.string) for outputs in answered.outputs for name in set(outputs) - set(specs)
     }
     columns = {name: [outputs[name] for outputs in answered.outputs] for name in specs}
-    specs[PREDICTION_ID], columns[PREDICTION_ID] = tf.TensorSpec([None], tf.string), answered.ids
+    if PREDICTION_ID not in specs:
+        specs[PREDICTION_ID], columns[PREDICTION_ID] = tf.TensorSpec([None], tf.string), answered.ids
     response = PredictResponse(model_spec=_model_spec(answered))
     for name, spec in specs.items():
         if not wanted or name in wanted:
@@ -91,6 +116,30 @@ def _model_spec(answered: Answered) -> ModelSpec:
     return spec
 
 
+def _refuse_more_names(given: Mapping[str, Any], known: Collection[str], place: str) -> None:
+    """Raises Refusal, 400, for more names than any version knows; which of them a version takes it says itself."""
+    if len(given) > len(known):
+        unknown = next(name for name in given if name not in known)
+        raise Refusal(400, f"{place}: {len(given)} names, among them {unknown!r:.80}; known: {listed(sorted(known))}")
+
+
+def _refuse_more_values(values: int, limits: Limits) -> None:
+    if values > limits.values:
+        raise Refusal(413, f"{values} values, names among them; at most {limits.values}")
+
+
+def _values_of_tensor(tensor: Any) -> int:
+    """Returns how many values a tensor lists, which are read one by one, and its name; those in `tensor_content` are
+    read at once.
+    """
+    return 1 + sum(len(values) for field, values in tensor.ListFields() if field.label == field.LABEL_REPEATED)
+
+
+def _values_of_example(example: Any) -> int:
+    kinds = ((feature, feature.WhichOneof("kind")) for feature in example.features.feature.values())
+    return sum(1 + (len(getattr(feature, kind).value) if kind else 0) for feature, kind in kinds)
+
+
 def _features(example: Any) -> dict[str, list[Any]]:
     found = {}
     for name, feature in example.features.feature.items():
@@ -105,6 +154,9 @@ def _array(tensor: Any, place: str, limits: Limits) -> np.ndarray:
         dtype = tf.dtypes.as_dtype(tensor.dtype)
     except TypeError:
         raise Refusal(400, f"{place}: a tensor with a type expected; got {tensor.dtype}") from None
+    rank = len(tensor.tensor_shape.dim)
+    if rank > _MOST_AXES:
+        raise Refusal(400, f"{place}: a shape of at most {_MOST_AXES} axes expected; got {rank}")
     shape = [dimension.size for dimension in tensor.tensor_shape.dim]
     if tensor.tensor_shape.unknown_rank or min(shape, default=0) < 0:
         raise Refusal(400, f"{place}: a shape without unknown sizes expected; got {shape}")
@@ -116,6 +168,8 @@ def _array(tensor: Any, place: str, limits: Limits) -> np.ndarray:
         raise Refusal(413, f"{place}: shape {shape} is more than {limits.body_bytes} bytes")
     if is_string and count != len(tensor.string_val):
         raise Refusal(400, f"{place}: {count} strings for shape {shape} expected; got {len(tensor.string_val)}")
+    if tensor.int_val and not dtype.is_integer:
+        raise Refusal(400, f"{place}: int_val is not expected with type {dtype.name}")
     if tensor.int_val and not dtype.min <= min(tensor.int_val) <= max(tensor.int_val) <= dtype.max:
         raise Refusal(400, f"{place}: whole numbers from {dtype.min} to {dtype.max} expected")
     try:

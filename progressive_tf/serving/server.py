@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -29,6 +30,8 @@ Made = TypeVar("Made")
 
 # A body that is smaller is walked at once, since that takes less than handing it to a thread and back would.
 _SMALL = 2**14
+# A body that is larger waits for others like it alone, so that it holds up none that is soon walked.
+_LARGE = 2**18
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ class Incoming:
         self._limits = limits
         self._under_way = 0
         self._of_canary = Counter[int]()
-        self._threads = ThreadPoolExecutor(2, "body")
+        self._threads = ThreadPoolExecutor(1, "body")
+        self._threads_of_large = ThreadPoolExecutor(1, "body_large")
 
     @contextlib.contextmanager
     def one(self) -> Iterator[None]:
@@ -91,7 +95,7 @@ class Incoming:
             self._of_canary += Counter()  # forgets who has none
 
     async def body(self, request: Request, may_be_empty: bool = False, not_finite: bool = False) -> Body:
-        """Returns a request's body, unpacked.
+        """Returns a request's body, unpacked. One that is not small is a request under way once it is whole.
 
         Args:
             request: whose body nobody has read.
@@ -100,25 +104,43 @@ class Incoming:
 
         Raises:
             Refusal: it is too large (413), does not come, or too slowly (408), ends early, is damaged or no JSON object
-                (400), or is packed in a way that is not known (415).
+                (400), or is packed in a way that is not known (415); too many are under way (503), or those before it
+                leave it no time (504).
         """
+        began = time.monotonic()
         content = await self._bytes(request)
         if may_be_empty and not content.strip():
             return Body({}, len(content))
-        fields = await self.walk(len(content), lambda: read_body(content, self._limits, not_finite))
+        with contextlib.nullcontext() if len(content) <= _SMALL else self.one():
+            fields = await self.walk(len(content), lambda: read_body(content, self._limits, not_finite), began)
         return Body(fields, len(content))
 
-    async def walk(self, size: int, work: Callable[[], Made]) -> Made:
-        """Returns what work comes to that walks a body of so many bytes; of a large one in a thread, where it holds up
-        no other request.
+    async def walk(self, size: int, work: Callable[[], Made], began: float | None = None) -> Made:
+        """Returns what work comes to that walks a body.
+
+        Args:
+            size: of the body, in bytes; one that is not small is walked in a thread, where it holds up no other.
+            work: walks it.
+            began: when the request came, by the monotonic clock; None for now.
+
+        Raises:
+            Refusal: 504, those that came before it leave it no time.
         """
         if size <= _SMALL:
             return work()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        threads = self._threads_of_large if size > _LARGE else self._threads
+        seconds = self._limits.request_seconds
+        left = seconds if began is None else max(seconds - (time.monotonic() - began), 0.0)
+        try:
+            with anyio.fail_after(left):
+                return await asyncio.get_running_loop().run_in_executor(threads, work)
+        except TimeoutError:
+            raise Refusal(504, f"not read within {seconds:g} s; try again later", is_own=True) from None
 
     def close(self) -> None:
         """Ends its threads."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._threads_of_large):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     async def _bytes(self, request: Request) -> bytes:
         most, seconds = self._limits.body_bytes, min(self._limits.request_seconds, self._limits.body_seconds)

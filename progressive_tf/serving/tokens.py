@@ -145,10 +145,11 @@ class Tokens:
         if self.predict is not None:
             _check(request, self.predict)
 
-    def check_feedback(self, request: Request) -> None:
+    def check_known(self, request: Request) -> None:
         """Raises Refusal, 401, for a request with neither the token of callers nor that of operators."""
-        if not self.is_operator(request):
-            self.check_predict(request)
+        if not self.is_known(request.headers):
+            status, message, headers = _ASKS
+            raise Refusal(status, message, headers)
 
     def is_operator(self, request: Request) -> bool:
         """Whether a request has the token of operators."""

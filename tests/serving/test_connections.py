@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,11 +72,13 @@ def said(connection: socket.socket) -> bytes:
 
 
 @contextlib.contextmanager
-def running(rules: Rules, application: Application | None = None) -> Iterator[Running]:
+def running(
+    rules: Rules, application: Application | None = None, note_refused: Callable[[int], None] = lambda status: None
+) -> Iterator[Running]:
     answering = application or Application()
     if application is None:
         answering.may_answer.set()
-    config = uvicorn.Config(answering, port=0, http=limited(rules), lifespan="off", log_level="critical")
+    config = uvicorn.Config(answering, port=0, http=limited(rules, note_refused), lifespan="off", log_level="critical")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -125,6 +127,37 @@ def test_a_head_and_what_a_body_is_wrapped_in_have_an_end() -> None:
                         if heard := connection.recv(100):
                             assert heard.split()[1] == status
                             break
+
+
+@pytest.mark.parametrize("before", [b"", WHOLE])
+def test_a_head_that_comes_at_once_is_counted_from_its_first_byte(before: bytes) -> None:
+    statuses: list[int] = []
+    with running(Rules(head_bytes=1000, head_seconds=LONGEST), note_refused=statuses.append) as server:
+        connection = server.connect(before)
+        if before:
+            assert connection.recv(2**16).endswith(b"done")
+        connection.sendall(b"GET / HTTP/1.1\r\nX: " + b"a" * 1000)
+        assert said(connection).startswith(b"HTTP/1.1 431 ")
+        assert statuses == [431]
+
+
+def test_requests_that_come_at_once_are_no_long_head() -> None:
+    with running(Rules(head_bytes=1000)) as server:
+        connection = server.connect(WHOLE * 100 + b"GET / HTTP/1.1\r\n")
+        connection.sendall(b"Connection: close\r\n\r\n")
+        assert said(connection).count(b"HTTP/1.1 200 ") == 101
+
+
+def test_replies_of_connections_themselves_are_counted() -> None:
+    from progressive_tf.serving.metrics import Metrics
+
+    metrics = Metrics()
+    with running(Rules(head_seconds=0.1, body_seconds=0.1), note_refused=metrics.note_refused) as server:
+        for sends in (HALF_BODY, b"GET / HT", b"no HTTP\r\n\r\n", b""):  # of which nothing is said to the last
+            said(server.connect(sends))
+    for status, times in ((408, 2), (400, 1)):
+        counted = f'progressive_tf_http_responses_total{{method="other",route="other",status="{status}"}} {times}.0'
+        assert counted in metrics.text().decode()
 
 
 def test_half_bodies_keep_nobody_out_and_the_oldest_gives_way() -> None:

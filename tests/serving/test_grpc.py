@@ -233,6 +233,34 @@ def test_lists_of_several_lengths_are_filled_up(tmp_path: Path, connect: Callabl
     assert found["tokens"].tolist() == [[1, 2, 0], [3, 4, 0]]
 
 
+def test_an_output_of_a_version_is_not_hidden_by_ids_for_feedback(
+    tmp_path: Path, connect: Callable[..., Client], caplog: pytest.LogCaptureFixture
+) -> None:
+    def export(folder: Path) -> None:
+        import tensorflow as tf
+
+        class Small(tf.Module):
+            @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+            def serve(self, text: Any) -> dict[str, Any]:
+                share = tf.fill([tf.shape(text)[0]], 0.5)
+                return {
+                    "probabilities": tf.stack([share, share], axis=1),
+                    "label": tf.fill([tf.shape(text)[0]], "positive"),
+                    "prediction_id": text + "!",
+                }
+
+        model = Small()
+        tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})
+
+    model = Registry(tmp_path / "registry").model(MODEL)
+    release(model, 1, export=export)
+    client = connect(model)
+    for _ in range(2):
+        assert arrays(client.predict({"text": ["a"]}))["prediction_id"].tolist() == [b"a!"]
+    warned = [each for each in caplog.messages if "an output prediction_id of its own" in each]
+    assert len(warned) == 1
+
+
 def test_only_the_outputs_that_are_asked_for_come(model: ModelVersions, connect: Callable[..., Client]) -> None:
     client, request = connect(model), asked(inputs={"text": ["a"]})
     request.output_filter.extend(["label"])
@@ -364,6 +392,11 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         ({"dtype": 1, "tensor_content": b"abc", "size": 1}, "INVALID_ARGUMENT", "no tensor of shape [1]"),
         ({"dtype": 1, "float_val": [1.0, 2.0], "size": 1}, "INVALID_ARGUMENT", "no tensor of shape [1]"),
         ({"dtype": 4, "int_val": [256], "size": 1}, "INVALID_ARGUMENT", "whole numbers from 0 to 255 expected"),
+        ({"dtype": 10, "int_val": [1], "size": 1}, "INVALID_ARGUMENT", "int_val is not expected with type bool"),
+        ({"dtype": 7, "int_val": [1], "string_val": [b"a"], "size": 1}, "INVALID_ARGUMENT", "with type string"),
+        ({"dtype": 1, "int_val": [1], "float_val": [1.0], "size": 1}, "INVALID_ARGUMENT", "with type float32"),
+        ({"dtype": 6, "int_val": [1] * 2**18, "size": 2**18}, "RESOURCE_EXHAUSTED", "262145 values, names among them"),
+        ({"dtype": 7, "string_val": [b""] * 2**18, "size": 2**18}, "RESOURCE_EXHAUSTED", "262145 values"),
         ({"dtype": 0, "size": 1}, "INVALID_ARGUMENT", "inputs.text: a tensor with a type expected; got 0"),
         ({"dtype": 99, "size": 1}, "INVALID_ARGUMENT", "a tensor with a type expected; got 99"),
         ({"dtype": 21, "size": 1}, "INVALID_ARGUMENT", "numbers, strings or bool expected; got variant"),
@@ -380,6 +413,81 @@ def test_a_tensor_that_is_none_is_refused(shared: Client, tensor: dict[str, Any]
             setattr(given, name, value)
     found = refused(lambda: shared.predictions.Predict(request, timeout=LONGEST))
     assert (found[0], said in found[1]) == (code, True), found
+
+
+def test_names_and_values_that_are_too_many_are_refused_before_they_are_converted(
+    shared: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tensorflow as tf
+
+    from progressive_tf.serving import protos
+
+    def converted(*given: Any) -> Any:
+        raise AssertionError("converted")
+
+    monkeypatch.setattr(tf, "make_ndarray", converted)
+    monkeypatch.setattr(protos, "_features", converted)
+    many = asked()
+    for turn in range(1000):
+        many.inputs[f"input {turn}"].dtype = 1
+    with_axes = asked(inputs={"text": ["a"]})
+    for _ in range(100_000):
+        with_axes.inputs["text"].tensor_shape.dim.add(size=2**62)
+    with_outputs = asked(inputs={"text": ["a"]})
+    with_outputs.output_filter.extend(str(turn) for turn in range(1000))
+    for request, said in (
+        (many, "inputs: 1000 names, among them 'input "),
+        (with_axes, "inputs.text: a shape of at most 32 axes expected; got 100001"),
+    ):
+        found = refused(lambda request=request: shared.predictions.Predict(request, timeout=LONGEST))
+        assert (found[0], said in found[1]) == ("INVALID_ARGUMENT", True), found
+    classify = asked("Classify")
+    classify.input.example_list.examples.extend([example(**{f"feature {turn}": [1] for turn in range(1000)})])
+    found = refused(lambda: shared.predictions.Classify(classify, timeout=LONGEST))
+    assert (found[0], "examples[0]: 1000 names" in found[1]) == ("INVALID_ARGUMENT", True), found
+    classify = asked("Classify")
+    classify.input.example_list_with_context.context.CopyFrom(example(text=[1] * 2**18))
+    found = refused(lambda: shared.predictions.Classify(classify, timeout=LONGEST))
+    assert found == ("RESOURCE_EXHAUSTED", "262145 values, names among them; at most 262144")
+    monkeypatch.undo()
+    found = refused(lambda: shared.predictions.Predict(with_outputs, timeout=LONGEST))
+    assert found == ("INVALID_ARGUMENT", "output_filter: 1000 outputs; at most 4")
+
+
+@pytest.mark.parametrize("method", ["Predict", "Classify"])
+def test_large_messages_are_read_and_converted_outside_the_event_loop(
+    shared: Client, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    from progressive_tf.serving import grpc_server, protos
+
+    walked: dict[str, str] = {}
+
+    def noting(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*given: Any) -> Any:
+            walked[name] = threading.current_thread().name.partition("_")[0]
+            return function(*given)
+
+        return noted
+
+    monkeypatch.setattr(grpc_server, "_read", noting("read", grpc_server._read))
+    converts = "_array" if method == "Predict" else "_features"
+    monkeypatch.setattr(protos, converts, noting("convert", getattr(protos, converts)))
+    texts = ["a" * 1000] * 40
+    request = asked(method, inputs={"text": texts} if method == "Predict" else None)
+    if method == "Classify":
+        request.input.example_list.examples.extend(example(text=[text]) for text in texts)
+    getattr(shared.predictions, method)(request, timeout=LONGEST)
+    assert walked == {"read": "body", "convert": "body"}
+
+
+def test_calls_that_may_be_there_at_once_are_limited(
+    model: ModelVersions, connect: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+    server = grpc.aio.server
+    monkeypatch.setattr(grpc.aio, "server", lambda **named: given.update(named) or server(**named))
+    connect(model, concurrent_requests=3)
+    assert given["maximum_concurrent_rpcs"] == 6
 
 
 def test_a_message_that_is_none_and_a_method_that_is_not_there(shared: Client) -> None:
@@ -434,6 +542,70 @@ def test_callers_have_a_token(model: ModelVersions, connect: Callable[..., Clien
         assert (code, "a bearer token is expected" in said) == ("UNAUTHENTICATED", True)
     assert refused(lambda: client.models.GetModelStatus(asked("Status"), timeout=LONGEST))[0] == "UNAUTHENTICATED"
     assert client.predict({"text": ["a"]}, [("authorization", "Bearer secret")]).model_spec.version.value == 1
+
+
+def test_operators_see_how_things_stand_and_predict_nothing(
+    model: ModelVersions, connect: Callable[..., Client]
+) -> None:
+    from progressive_tf.serving.tokens import Tokens
+
+    client = connect(model, tokens=Tokens(predict="secret", release="operator"))
+    about = asked("Metadata")
+    about.metadata_field.append("signature_def")
+    for token in ("secret", "operator"):
+        metadata = [("authorization", f"Bearer {token}")]
+        status = client.models.GetModelStatus(asked("Status"), timeout=LONGEST, metadata=metadata)
+        assert status.model_version_status
+        found = client.predictions.GetModelMetadata(about, timeout=LONGEST, metadata=metadata)
+        assert found.model_spec.version.value == 1
+    assert refused(lambda: client.predict({"text": ["a"]}, metadata))[0] == "UNAUTHENTICATED"
+    for call in (client.predictions.GetModelMetadata, client.predictions.Predict):
+        request = about if call is client.predictions.GetModelMetadata else asked(inputs={"text": ["a"]})
+        assert refused(lambda call=call, request=request: call(request, timeout=LONGEST))[0] == "UNAUTHENTICATED"
+
+
+def test_calls_are_counted_by_method_and_code(
+    model: ModelVersions, connect: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from progressive_tf.serving import grpc_server
+
+    client = connect(model)
+    client.predict({"text": ["a"]})
+    client.models.GetModelStatus(asked("Status"), timeout=LONGEST)
+    refused(lambda: client.predict({"other": ["a"]}))
+
+    def failing(context: Any) -> Any:
+        raise KeyError("metadata")
+
+    monkeypatch.setattr(grpc_server, "_as_request", failing)
+    assert refused(lambda: client.predict({"text": ["a"]}))[0] == "INTERNAL"
+    page = client.rest.get("/metrics").text
+    for method, code in (
+        ("Predict", "OK"),
+        ("GetModelStatus", "OK"),
+        ("Predict", "INVALID_ARGUMENT"),
+        ("Predict", "INTERNAL"),
+    ):
+        assert f'progressive_tf_grpc_calls_total{{code="{code}",method="{method}"}} 1.0' in page
+
+
+def test_metadata_are_headers_whatever_they_are_written_in() -> None:
+    from progressive_tf.serving.callers import Callers
+    from progressive_tf.serving.grpc_server import _as_request
+
+    class Context:
+        def __init__(self, key: str) -> None:
+            self.key = key
+
+        def invocation_metadata(self) -> Any:
+            return (("x-caller-key", self.key), ("other-bin", b"\xff"))
+
+        def peer(self) -> str:
+            return "ipv4:127.0.0.1:9"
+
+    for key in ("ann", "Zoë", "Ἄννα"):
+        request = _as_request(Context(key))  # type: ignore[arg-type]
+        assert (Callers().of(request, {})[0], request.client) == (key, ("127.0.0.1", 9))
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -115,6 +115,58 @@ def test_large_bodies_are_read_and_walked_outside_the_event_loop(
     monkeypatch.setattr(instances, "_rows", noting(instances._rows))
     assert client.post(PREDICT, json={"instances": ["a" * 2**15]}).status_code == 200
     assert walked == {"loads in body", "_rows in body"}
+
+
+@pytest.fixture
+def parsing(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[threading.Semaphore, threading.Event]]:
+    """Bodies of which those with the word "slow" are not read before the event; the semaphore tells how many wait."""
+    read, waiting, go_on = server.read_body, threading.Semaphore(0), threading.Event()
+
+    def slow(body: bytes, *given: Any) -> Any:
+        if b"slow" in body:
+            waiting.release()
+            go_on.wait(LONGEST)
+        return read(body, *given)
+
+    monkeypatch.setattr(server, "read_body", slow)
+    yield waiting, go_on
+    go_on.set()
+
+
+def test_bodies_that_wait_to_be_read_are_requests_under_way_and_keep_out_no_smaller_ones(
+    model: ModelVersions, start: Start, parsing: tuple[threading.Semaphore, threading.Event]
+) -> None:
+    client, (waiting, go_on) = start(model, concurrent_requests=3), parsing
+    large = json.dumps({"instances": ["slow"] + ["a" * 2**15] * 10}).encode()
+    first = [Sending(client, PREDICT, large[:-1]) for _ in range(2)]
+    for each in first:
+        each.wait_until_half_read()
+        each.end(b"}")
+    assert waiting.acquire(timeout=LONGEST)
+    assert client.post(PREDICT, json={"instances": ["a" * 2**15]}).status_code == 200
+    third = Sending(client, PREDICT, large[:-1])
+    third.wait_until_half_read()
+    third.end(b"}")
+    for size in (1, 2**15):
+        late = client.post(PREDICT, json={"instances": ["a" * size]})
+        assert (late.status_code, late.headers["retry-after"]) == (503, "1")
+    go_on.set()
+    for each in (*first, third):
+        each.wait()
+        assert each.status == 200
+
+
+def test_a_body_that_is_not_read_in_time_is_refused_and_read_no_more(
+    model: ModelVersions, start: Start, parsing: tuple[threading.Semaphore, threading.Event]
+) -> None:
+    client, (waiting, go_on) = start(model, request_seconds=0.2), parsing
+    for _ in range(2):
+        late = client.post(PREDICT, json={"instances": ["slow" * 2**13]})
+        assert (late.status_code, late.json()) == (504, {"error": "not read within 0.2 s; try again later"})
+    go_on.set()
+    assert client.post("/v1/feedback", content=b" " * 2**15).status_code == 400  # behind the others, in their thread
+    assert waiting.acquire(timeout=LONGEST)
+    assert not waiting.acquire(blocking=False)
 
 
 def test_what_no_input_has_is_refused_before_it_is_walked(
