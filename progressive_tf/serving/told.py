@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-_PATH = re.compile(r"""[^\s'"(),;:=]*/([^\s'"(),;:=]*)""")
+# From the root, with folders that may have spaces in their names.
+_ABSOLUTE = re.compile(r"""(?<![\w/.])/(?=[^\s/])(?:(?:[^'"(),;:=\n/]*[^\s'"(),;:=/])?/)*([^\s'"(),;:=/]*)""")
+# A file in a folder: its name has a dot, which RUN/STAGE and application/json have not.
+_RELATIVE = re.compile(r"""(?<![^\s'"(),;:=])(?:[^\s'"(),;:=/]+/)+([^\s'"(),;:=/]*\w\.\w[^\s'"(),;:=/]*)""")
 
 
 def told(error: Exception | str, *folders: Path) -> str:
@@ -19,4 +22,5 @@ def told(error: Exception | str, *folders: Path) -> str:
     for folder in folders:
         for written in (str(folder.absolute()), str(folder)):
             message = message.replace(f"{written}/", "").replace(written, folder.name)
-    return _PATH.sub(lambda found: found[1] or "a folder", message)
+    message = _ABSOLUTE.sub(lambda found: found[1] or "a folder", message)
+    return _RELATIVE.sub(lambda found: found[1], message)
