@@ -99,7 +99,9 @@ def make_app(
         log.info("SIGHUP: tokens and registry are read again")
         served.read_again()
         request_log.forget_losses()
-        reading.add(asyncio.ensure_future(tokens.read_again()))
+        task = asyncio.ensure_future(tokens.read_again())
+        reading.add(task)
+        task.add_done_callback(reading.discard)
 
     reading = set[asyncio.Task[None]]()
     signals = Signals(operation.drain_seconds, read_again)

@@ -164,27 +164,34 @@ async def answer(server: Server, wanted: Wanted, write: Callable[[Answered], Mad
     step, stable, share = (split.step, split.stable, split.percent) if split else (0, None, 0.0)
     noted = ServedRequest(0.0, loaded.number, alias, step, 500, 0.0, caller=wanted.caller, stable=stable)
     wanted.note(loaded.number)
-    asked: PredictRequest | None = None
+    read: PredictRequest | None = None
+    asked: PredictRequest | None = None  # what was read, once it is known that the version can be asked it
     predictions, refused = list[Prediction](), False
     try:
         with answering.held():
-            asked = await _read(server, wanted, loaded.signatures)
-            wanted.verb.check(loaded, asked.signature, wanted.outputs)
+            read = await _read(server, wanted, loaded.signatures)
+            wanted.verb.check(loaded, read.signature, wanted.outputs)
+            asked = read
             is_canary = split is not None and loaded.number == split.canary
             with server.incoming.of_canary(wanted.caller, share) if is_canary else contextlib.nullcontext():
                 predictions, computed = await _predictions(server, answering, asked, wanted.began, noted)
         outputs = [_with_label_before(server, loaded, prediction.outputs) for prediction in predictions]
         made = write(Answered(loaded, asked, outputs, [prediction.id for prediction in predictions]))
+        given = [prediction.outputs for prediction in predictions]
+        served.shadow(
+            Given(loaded.number, alias, wanted.caller, asked, given, [prediction.id for prediction in predictions])
+        )
         noted = replace(noted, status=200)  # only now: what cannot be written is no answer
         if computed is not None:
             noted = replace(noted, computed=computed.seconds, size=computed.size)
-        server.unread.note(loaded.number, [prediction.outputs for prediction in predictions])
+        server.unread.note(loaded.number, given)
     except Refusal as refusal:
         beside = served.beside(alias, loaded.number)
         if asked is None and beside is not None:
-            asked = await _read_by_other(server, answering, beside, wanted)
+            asked = await _read_by_other(server, answering, beside, wanted, read)
             refused = asked is not None
-        refused = refused or isinstance(refusal, RefusedByVersion)
+        elif asked is not None and isinstance(refusal, RefusedByVersion):
+            refused = _is_fit(wanted, beside, asked)
         noted = replace(noted, status=refusal.status, failed=False if refusal.is_own else None)
         raise
     finally:
@@ -197,7 +204,8 @@ async def answer(server: Server, wanted: Wanted, write: Callable[[Answered], Mad
             served.note_refusal(noted, asked)
         else:
             log.add_request(noted, predictions if noted.status == 200 else (), loaded.kind)
-        if noted.status >= 500 and noted.is_failure and asked is not None:
+        has_failed = noted.status >= 500 and noted.is_failure
+        if has_failed and asked is not None and _is_fit(wanted, served.beside(alias, loaded.number), asked):
             served.note_failure(noted, asked)
     return made
 
@@ -216,15 +224,34 @@ async def _read(server: Server, wanted: Wanted, signatures: Signatures) -> Predi
 
 
 async def _read_by_other(
-    server: Server, answering: Answering, other: Answering, wanted: Wanted
+    server: Server, answering: Answering, other: Answering, wanted: Wanted, read: PredictRequest | None
 ) -> PredictRequest | None:
-    """Returns what another version is asked by what one cannot read; None where it cannot either."""
-    if other.loaded.signatures == answering.loaded.signatures:
-        return None
+    """Returns what another version is asked by what one cannot read, or cannot answer so; None where it cannot either.
+
+    Args:
+        server: of both.
+        answering: the one.
+        other: the other.
+        wanted: what is asked.
+        read: as the one reads it; None where it cannot.
+    """
+    if other.loaded.signatures != answering.loaded.signatures:
+        try:
+            read = await _read(server, wanted, other.loaded.signatures)
+        except Refusal:
+            return None
+    return read if read is not None and _is_fit(wanted, other, read) else None
+
+
+def _is_fit(wanted: Wanted, other: Answering | None, asked: PredictRequest) -> bool:
+    """Whether there is another version whose answers can be given as they are wanted."""
+    if other is None or asked.signature not in other.loaded.output_specs:
+        return False
     try:
-        return await _read(server, wanted, other.loaded.signatures)
+        wanted.verb.check(other.loaded, asked.signature, wanted.outputs)
     except Refusal:
-        return None
+        return False
+    return True
 
 
 async def _predictions(
@@ -240,6 +267,5 @@ async def _predictions(
         message = f"no answer within {seconds:g} s; try again later"
         raise Refusal(504, message, is_own=before > batcher.most) from None
     ids = [uuid.uuid4().hex for _ in computed.answers]
-    server.served.shadow(Given(noted.version, noted.alias, noted.caller, request, computed.answers, ids))
     given = zip(ids, request.instances, computed.answers, strict=True)
     return [Prediction(*each) for each in given], computed if ids else None

@@ -162,6 +162,24 @@ def refusing() -> Callable[[Path], None]:
 
 
 @exported_once
+def of_labels() -> Callable[[Path], None]:
+    """Returns what exports a model that gives every text the label "positive", and no probabilities."""
+
+    def export(folder: Path) -> None:
+        import tensorflow as tf
+
+        class Labels(tf.Module):
+            @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+            def serve(self, text: Any) -> dict[str, Any]:
+                return {"label": tf.fill([tf.shape(text)[0]], "positive")}
+
+        model = Labels()
+        tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})
+
+    return export
+
+
+@exported_once
 def of_two_inputs() -> Callable[[Path], None]:
     """Returns what exports a model that says "positive" to a text and its language."""
 

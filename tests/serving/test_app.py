@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import asyncio
+import gc
 import re
 import sqlite3
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -535,3 +538,56 @@ def test_half_of_a_surrogate_pair_in_a_refusal_is_written_out(refusing: Shared) 
             found = refusing.client.post(path, content=body, headers={"Authorization": "Bearer operator"})
             assert found.status_code == 400
             assert "error" in found.json()
+
+
+def test_no_shadow_is_asked_about_an_answer_that_cannot_be_written(
+    model: ModelVersions, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from progressive_tf.serving.loaded import LoadedVersion
+    from progressive_tf.serving.served_model import ServedModel
+
+    asked, wrong, answer = list[Any](), list[Any](), LoadedVersion.answer
+    monkeypatch.setattr(LoadedVersion, "answer", lambda *given: [{"label": wrong[0]}] if wrong else answer(*given))
+    monkeypatch.setattr(ServedModel, "shadow", lambda self, given: asked.append(given))
+    client = start(model, raises=False)
+    wrong.append(object())
+    assert client.post(PREDICT, json={"instances": ["a"]}).status_code == 500
+    assert asked == []
+    wrong.clear()
+    said = client.post(PREDICT, json={"instances": ["a"]}).json()
+    (given,) = asked
+    assert (given.by, given.alias, given.ids) == (1, "stable", said["prediction_ids"])
+
+
+def test_reading_again_is_forgotten_once_it_is_done(
+    model: ModelVersions, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from progressive_tf.serving import app
+    from progressive_tf.serving.signals import Signals
+    from progressive_tf.serving.tokens import Tokens
+
+    acts, tasks, read = list[Any](), list[Any](), Tokens.read_again
+
+    def signals(seconds: float, read_again: Any) -> Signals:
+        acts.append(read_again)
+        return Signals(seconds, read_again)
+
+    async def noting(self: Tokens, is_asked: bool = True) -> None:
+        if is_asked:
+            tasks.append(weakref.ref(asyncio.current_task()))  # type: ignore[arg-type]
+        await read(self, is_asked)
+
+    async def again() -> None:
+        acts[0]()
+
+    monkeypatch.setattr(app, "Signals", signals)
+    monkeypatch.setattr(Tokens, "read_again", noting)
+    client = start(model)
+    assert client.portal is not None
+    client.portal.call(again)
+
+    def is_forgotten() -> bool:
+        gc.collect()
+        return bool(tasks) and tasks[0]() is None
+
+    wait_until(is_forgotten)

@@ -23,6 +23,7 @@ from serving_fakes import (
     ask_before,
     classifier,
     not_finite,
+    of_labels,
     of_two_inputs,
     refusing,
     release,
@@ -280,6 +281,31 @@ def test_a_canary_that_asks_for_other_inputs_fails_its_callers(
     wait_until(lambda: query(tmp_path, kept) == [(1, 40 - refused, 0), (2, 2 * refused, refused)])
     failed = "SELECT count(*) FROM pairs WHERE candidate_label IS NULL AND prediction IS NULL"
     wait_until(lambda: query(tmp_path, failed) == [(refused,)])
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "fails"),
+    [(classifier(wrong=0.0), of_labels(), True), (of_labels(), refusing(), False), (of_labels(), of_labels(), False)],
+    ids=["stable can", "stable cannot", "neither can"],
+)
+def test_what_a_canary_cannot_be_asked_is_its_own_failure_where_stable_can(
+    tmp_path: Path, start: Start, before: Callable[[Path], None], now: Callable[[Path], None], fails: bool
+) -> None:
+    model = Registry(tmp_path / "registry").model(MODEL)
+    release(model, 1, export=before)
+    release(model, 2, alias=None, plan_release=STEPS | {"automatic": False}, export=now)
+    client = start(model)
+    Traffic(model, "ann").start_canary(2, 50)
+    wait_until(lambda: canary(client)["version"] == "2")
+    callers = [f"caller {turn}" for turn in range(40)]
+    for caller in callers:
+        asked = {"examples": [{"text": "positive"}], "key": caller}
+        is_canary = position(caller, 2) < 0.5
+        status = client.post(f"/v1/models/{MODEL}:classify", json=asked).status_code
+        assert status == (400 if is_canary or not fails else 200)
+    refused = sum(position(caller, 2) < 0.5 for caller in callers)
+    kept = "SELECT count(*), sum(failed) FROM requests WHERE version = 2 AND status = 400"
+    wait_until(lambda: query(tmp_path, kept) == [(refused, refused if fails else 0)])
 
 
 def query(folder: Path, statement: str) -> list[tuple[Any, ...]]:
