@@ -271,7 +271,7 @@ class Server:
 
     def listen(self, application: Any, **settings: Any) -> None:
         """Does what `uvicorn.run` does, so that it can be stopped."""
-        self.running = uvicorn.Server(uvicorn.Config(application, log_config=None, **settings))
+        self.running = uvicorn.Server(uvicorn.Config(application, **settings | {"log_config": None}))
         self.running.run()
 
     def stop(self) -> None:
