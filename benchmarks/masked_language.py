@@ -228,12 +228,12 @@ def report(data: str, seeds: Sequence[int], texts: int, epochs: int) -> None:
     print(f"\n{data}: {texts:,} texts, {epochs} epochs, {len(domain.test):,} test rows, seeds {named}")
     print("| labels | before | after | points more [95 %] | each seed |")
     print("|---|---|---|---|---|")
-    for labels in (*map(str, LABELS), EVERYTHING):
-        before, after = (np.array(found[labels, way]) for way in ("before", "after"))
+    for trained_on in (*map(str, LABELS), EVERYTHING):
+        before, after = (np.array(found[trained_on, way]) for way in ("before", "after"))
         mean, low, high = interval(100 * (after - before))
         each = " ".join(f"{value:+.1f}" for value in 100 * (after - before))
         both = " | ".join(f"{way.mean():.3f} ± {way.std(ddof=1):.3f}" for way in (before, after))
-        print(f"| {labels} | {both} | {mean:+.1f} [{low:+.1f}, {high:+.1f}] | {each} |", flush=True)
+        print(f"| {trained_on} | {both} | {mean:+.1f} [{low:+.1f}, {high:+.1f}] | {each} |", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
