@@ -38,6 +38,14 @@ def _graphs_released() -> Iterator[None]:
     gc.collect()
 
 
+@pytest.fixture(autouse=True)
+def _said_anew() -> None:
+    """Has said again what a process says once."""
+    model_folder = sys.modules.get("progressive_tf.registry.model_folder")
+    if model_folder is not None:
+        model_folder._tell.cache_clear()
+
+
 @pytest.fixture(scope="session")
 def _determinism() -> None:
     from progressive_tf.training import hardware
