@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, MutableSequence, Sequence
 from typing import Any
 
 import numpy as np
@@ -132,7 +132,7 @@ def _values_of_tensor(tensor: Any) -> int:
     """Returns how many values a tensor lists, which are read one by one, and its name; those in `tensor_content` are
     read at once.
     """
-    return 1 + sum(len(values) for field, values in tensor.ListFields() if field.label == field.LABEL_REPEATED)
+    return 1 + sum(len(values) for _, values in tensor.ListFields() if isinstance(values, MutableSequence))
 
 
 def _values_of_example(example: Any) -> int:
