@@ -146,6 +146,14 @@ def read_signed_entries(path: Path) -> tuple[tuple[Entry, ...], tuple[Signature,
         return _entries(connection, path), _signatures(connection)
 
 
+def has_signatures(path: Path) -> bool:
+    """Whether anybody has signed a journal; see `read_entries`."""
+    if not path.exists():
+        return False
+    with _connection(path) as connection:
+        return bool(_signatures(connection))
+
+
 def append_entries(path: Path, entries: Sequence[Entry], sign: Sign | None = None) -> None:
     """Adds entries in one transaction that is on the disk when this returns; creates the journal at first.
 
@@ -161,8 +169,7 @@ def append_entries(path: Path, entries: Sequence[Entry], sign: Sign | None = Non
     with _connection(path, create=True) as connection:
         connection.execute("BEGIN IMMEDIATE")
         _insert(connection, path, entries)
-        if sign is not None:
-            _insert_signature(connection, sign(_entries(connection, path), _signatures(connection)))
+        _sign(connection, path, sign)
         connection.execute("COMMIT")
 
 
@@ -213,9 +220,7 @@ def holding(
             added.append(entry)
 
         yield append
-        sign = signer(added) if added else None
-        if sign is not None:
-            _insert_signature(connection, sign(_entries(connection, path), _signatures(connection)))
+        _sign(connection, path, signer(added) if added else None)
         connection.execute("COMMIT")
 
 
@@ -231,6 +236,11 @@ def _insert(connection: sqlite3.Connection, path: Path, entries: Sequence[Entry]
         connection.execute(
             f"INSERT INTO entries ({', '.join(_WRITTEN)}) VALUES ({placeholders})", [values[name] for name in _WRITTEN]
         )
+
+
+def _sign(connection: sqlite3.Connection, path: Path, sign: Sign | None) -> None:
+    if sign is not None:
+        _insert_signature(connection, sign(_entries(connection, path), _signatures(connection)))
 
 
 def _insert_signature(connection: sqlite3.Connection, signature: Signature) -> None:

@@ -98,7 +98,7 @@ class ModelFolder:
     @property
     def has_signatures(self) -> bool:
         """Whether anybody has ever signed the journal."""
-        return bool(journal.read_signed_entries(self.journal)[1])
+        return journal.has_signatures(self.journal)
 
     def append(self, *entries: Entry) -> None:
         """Adds entries to the journal in one transaction, signed where there is a key to sign with.
